@@ -1,0 +1,1 @@
+"""From pending rows to WebDataset shards."""

@@ -1,0 +1,1 @@
+"""Questions to the database, one SQL file each."""

@@ -1,0 +1,150 @@
+"""The command line: one module per family, loaded when one of its commands is called.
+
+A command parses, calls one function, and prints. Errors of the library become two lines on standard error
+and an exit code here, at the edge, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from tol_db import __version__, progress, settings
+from tol_db.errors import Interrupted, TolDbError
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are named here and imported when they are needed: ``--help`` stays quick.
+
+    Args:
+        lazy: command name → (``module:attribute``, one line of help).
+    """
+
+    def __init__(self, *args: Any, lazy: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.lazy = dict(lazy)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [*self.lazy, *super().list_commands(ctx)]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.lazy:
+            return super().get_command(ctx, cmd_name)
+        module, _, attribute = self.lazy[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self.lazy.items()])
+
+
+class RootGroup(LazyGroup):
+    """The group that turns errors into messages and exit codes."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> NoReturn:
+        try:
+            value = super().main(
+                args, prog_name or "tol-db", complete_var, standalone_mode=False, **extra
+            )  # --help and --version come back as their exit code
+            sys.exit(value if isinstance(value, int) else 0)
+        except click.ClickException as err:
+            err.show()
+            sys.exit(err.exit_code)
+        except TolDbError as err:
+            _say(err)
+            sys.exit(err.exit_code)
+        except (click.Abort, KeyboardInterrupt):
+            _say(Interrupted("interrupted", hint="run the same command again to go on"))
+            sys.exit(Interrupted.exit_code)
+        except BrokenPipeError:
+            # the reader of our output has gone (`| head`); python would complain once more at exit
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        except Exception as err:  # noqa: BLE001  the last edge: a fault of ours, told in one line
+            if os.environ.get("TOL_DB_DEBUG"):
+                traceback.print_exc()
+            _say(
+                TolDbError(
+                    f"internal error: {type(err).__name__}: {err}",
+                    hint="this is a bug; TOL_DB_DEBUG=1 shows the traceback to report",
+                )
+            )
+            sys.exit(1)
+
+
+def _say(err: TolDbError) -> None:
+    click.echo(f"error: {err}", err=True)
+    if err.hint:
+        click.echo(f"hint: {err.hint}", err=True)
+
+
+_LAZY = {
+    "init": ("tol_db.cli.database:init", "Make a new, empty database."),
+    "upgrade": ("tol_db.cli.database:upgrade", "Move a database to this version's schema."),
+    "doctor": ("tol_db.cli.doctor:doctor", "Check a database and every invariant."),
+    "backup": ("tol_db.cli.database:backup", "Copy a database, also while it is in use."),
+    "demo": ("tol_db.cli.demo:demo", "Run the whole path on a small generated tree."),
+    "ingest": ("tol_db.cli.ingest:ingest", "Read sources, names, licences, splits and blacklists."),
+    "split": ("tol_db.cli.split:split", "Make a split by a stored policy."),
+    "plan": ("tol_db.cli.plan:plan", "Fix which image goes to which shard."),
+    "materialize": ("tol_db.cli.materialize:materialize", "Write the shards that are pending."),
+    "dataset": ("tol_db.cli.dataset:dataset", "List, move or remove datasets."),
+    "report": ("tol_db.cli.report:report", "Status, summary, one image, audits."),
+    "export": ("tol_db.cli.export:export", "Catalog and sizes for training code."),
+}
+
+
+@click.group(
+    cls=RootGroup,
+    lazy=_LAZY,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.option(
+    "--db",
+    type=click.Path(path_type=Path),
+    help="The database.  [default: $TOL_DB, else tol-db.toml, else ./tol.sqlite]",
+)
+@click.option("--config", type=click.Path(path_type=Path), help="Settings file.  [default: ./tol-db.toml]")
+@click.option("-q", "--quiet", is_flag=True, help="No progress.")
+@click.version_option(__version__, prog_name="tol-db")
+@click.pass_context
+def cli(ctx: click.Context, db: Path | None, config: Path | None, quiet: bool) -> None:
+    """The metadata database and shard materializer of Tree-of-Life-scale image datasets.
+
+    \b
+    The main path:
+      tol-db init
+      tol-db ingest tol10m /data/TreeOfLife-10M
+      tol-db ingest blacklist rare --images seen.json --species unseen.json
+      tol-db plan /data/shards --dataset tol --split train --split val --split train_small
+      tol-db materialize --dataset tol
+      tol-db report status
+
+    \b
+    Exit codes: 0 done, 1 failed or an audit found something, 2 usage, 65 bad input, 66 input missing,
+    73 cannot write, 75 interrupted (run again).
+    """
+    progress.be_quiet(quiet)
+    ctx.obj = settings.load(database=db, config=config)
+
+
+def main() -> NoReturn:
+    """The console script."""
+    cli.main()
+    raise AssertionError("unreachable")

@@ -1,0 +1,83 @@
+"""Millions of rows at a time: raw statements inside the transaction of a SQLAlchemy connection."""
+
+from __future__ import annotations
+
+import sqlite3
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from tol_db.db.engine import raw
+
+T = TypeVar("T")
+
+BATCH = 20_000
+"""Rows per executemany: enough that the call costs nothing, few enough that memory stays flat."""
+
+
+def utc_now() -> str:
+    """Now as the database writes times: ``2026-01-31T12:00:00Z``."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def batches(rows: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
+    """The rows in lists of ``size``; the last may be shorter."""
+    iterator = iter(rows)
+    while batch := list(islice(iterator, size)):
+        yield batch
+
+
+def insert_many(conn: sa.Connection, sql: str, rows: Iterable[Sequence[Any]]) -> int:
+    """Run one statement for every row, streaming.
+
+    Returns:
+        How many rows the database says it changed.
+    """
+    driver = raw(conn)
+    before = driver.total_changes
+    for batch in batches(rows):
+        driver.executemany(sql, batch)
+    return driver.total_changes - before
+
+
+def changes(conn: sa.Connection, sql: str, parameters: Sequence[Any] = ()) -> int:
+    """Run one statement; how many rows it changed."""
+    return raw(conn).execute(sql, parameters).rowcount
+
+
+def query(conn: sa.Connection, sql: str, parameters: Sequence[Any] = ()) -> Iterator[tuple[Any, ...]]:
+    """Rows of a query as plain tuples, streamed."""
+    cursor = raw(conn).execute(sql, parameters)
+    cursor.arraysize = 1000
+    while rows := cursor.fetchmany():
+        yield from rows
+
+
+def scalar(conn: sa.Connection, sql: str, parameters: Sequence[Any] = ()) -> Any:
+    """The first column of the first row, or None."""
+    row = raw(conn).execute(sql, parameters).fetchone()
+    return row[0] if row else None
+
+
+def uuid_blob(text: object) -> bytes | None:
+    """A uuid in any spelling that Python knows as 16 bytes; None for anything else."""
+    if isinstance(text, str):
+        try:
+            return uuid.UUID(text).bytes
+        except ValueError:
+            return None
+    return text if isinstance(text, bytes) and len(text) == 16 else None
+
+
+def uuid_text(blob: bytes) -> str:
+    """16 bytes as ``8-4-4-4-12`` lower-case hex."""
+    return str(uuid.UUID(bytes=blob))
+
+
+def register_functions(connection: sqlite3.Connection) -> None:
+    """SQL functions that our bulk statements use: ``uuid_blob(text)``."""
+    connection.create_function("uuid_blob", 1, uuid_blob, deterministic=True)

@@ -1,0 +1,114 @@
+"""Settings that no single command owns: flags > environment > ``tol-db.toml`` > defaults."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tol_db.errors import InputError, InputMissing
+
+DEFAULT_DATABASE = Path("tol.sqlite")
+CONFIG_NAME = "tol-db.toml"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a command starts from.
+
+    Attributes:
+        database: path of the database.
+        workers: processes of a pool; by default the cores this process may use.
+        recipes: tables ``[recipe.NAME]`` of the toml file, verbatim.
+        config: the toml file that was read, or None.
+    """
+
+    database: Path = DEFAULT_DATABASE
+    workers: int = 1
+    recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    config: Path | None = None
+
+
+def load(
+    *,
+    database: Path | None = None,
+    workers: int | None = None,
+    config: Path | None = None,
+    environ: Mapping[str, str] = os.environ,
+) -> Settings:
+    """Settings from flags (the arguments), the environment and a toml file.
+
+    Environment: ``TOL_DB``, ``TOL_DB_WORKERS``, ``TOL_DB_CONFIG``. The toml file is ``./tol-db.toml``
+    unless one is named: keys ``database`` and ``workers``, tables ``[recipe.NAME]``.
+
+    Raises:
+        InputError: the toml file is broken, has a key that is not known, or a value of another type.
+        InputMissing: a toml file was named and is not there.
+    """
+    table, found = _read_toml(config or _path(environ.get("TOL_DB_CONFIG")))
+    unknown = sorted(set(table) - {"database", "workers", "recipe"})
+    if unknown:
+        raise InputError(
+            f"{found}: unknown key {unknown[0]!r}", hint="known: database, workers, [recipe.NAME]"
+        )
+    recipes = table.get("recipe", {})
+    if not isinstance(recipes, dict) or not all(isinstance(r, dict) for r in recipes.values()):
+        raise InputError(f"{found}: recipes are tables: [recipe.NAME]")
+    from_file = table.get("database")
+    if from_file is not None and not isinstance(from_file, str):
+        raise InputError(f"{found}: database: a path in quotes is wanted, not {from_file!r}")
+    path = database or _path(environ.get("TOL_DB"))
+    if path is None and from_file is not None and found is not None:
+        path = found.parent / from_file
+    return Settings(
+        database=path or DEFAULT_DATABASE,
+        workers=_workers(workers, environ.get("TOL_DB_WORKERS"), table.get("workers"), found),
+        recipes=recipes,
+        config=found,
+    )
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on: SLURM's grant or the affinity mask, not what the machine has."""
+    granted = os.environ.get("SLURM_CPUS_PER_TASK", "")
+    if granted.isdigit() and int(granted) > 0:
+        return int(granted)
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, len(os.sched_getaffinity(0)))
+    return os.cpu_count() or 1
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
+
+
+def _read_toml(named: Path | None) -> tuple[dict[str, Any], Path | None]:
+    path = named or Path(CONFIG_NAME)
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file), path
+    except FileNotFoundError:
+        if named is not None:
+            raise InputMissing(f"{named}: no such settings file") from None
+        return {}, None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as err:
+        raise InputError(f"{path}: {err}", hint="mend the toml, or name another file with --config") from None
+    except OSError as err:
+        raise InputMissing(f"{path}: {err.strerror}") from None
+
+
+def _workers(flag: int | None, variable: str | None, from_file: object, path: Path | None) -> int:
+    if flag is not None:
+        return flag
+    if variable:
+        if not variable.isdigit() or int(variable) < 1:
+            raise InputError(f"TOL_DB_WORKERS={variable!r}: a number of processes, 1 or more, is wanted")
+        return int(variable)
+    if from_file is not None:
+        if not isinstance(from_file, int) or isinstance(from_file, bool) or from_file < 1:
+            raise InputError(f"{path}: workers: a number of processes, 1 or more, is wanted")
+        return from_file
+    return usable_cores()

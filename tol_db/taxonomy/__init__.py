@@ -1,0 +1,1 @@
+"""Names and ranks of taxa."""
