@@ -51,6 +51,12 @@ VIEWS = {
     "v_image_content": """
         SELECT image_id, width, height, mode, content_digest
         FROM shard_image WHERE content_digest IS NOT NULL""",
+    # the blacklists that bind a dataset, those that came after its plan included
+    "v_dataset_blacklist": """
+        SELECT d.id AS dataset_id, b.id AS blacklist_id
+        FROM dataset d JOIN blacklist b
+        WHERE d.blacklist_policy = 'all'
+           OR EXISTS (SELECT 1 FROM dataset_blacklist x WHERE x.dataset_id = d.id AND x.blacklist_id = b.id)""",
     # images that an entry names by EOL content id or by TreeOfLife id
     "v_blacklisted_image": """
         SELECT e.blacklist_id, e.id AS entry_id, x.image_id

@@ -370,6 +370,9 @@ class Dataset(Base):
     image_order: Mapped[str]
     seed: Mapped[int]
     shard_images: Mapped[int] = mapped_column(comment="images per shard at most")
+    blacklist_policy: Mapped[str] = mapped_column(
+        server_default=text("'all'"), comment="all: also lists that come later; named: those of dataset_blacklist"
+    )
     output_root: Mapped[str]
     plan_digest: Mapped[Sha256] = mapped_column(comment="over the shard digests in order")
     created_at: Mapped[Timestamp]
@@ -377,6 +380,7 @@ class Dataset(Base):
     __table_args__ = (
         CheckConstraint(one_of("image_order", ("source", "shuffled")), name="image_order"),
         CheckConstraint("shard_images > 0", name="shard_images"),
+        CheckConstraint(one_of("blacklist_policy", ("all", "named")), name="blacklist_policy"),
     )
 
 

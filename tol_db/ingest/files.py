@@ -10,7 +10,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from tol_db import progress
-from tol_db.db.bulk import changes, raw, utc_now
+from tol_db.db.bulk import changes, utc_now
+from tol_db.db.engine import raw
 from tol_db.errors import InputError, InputMissing
 
 CHUNK = 1 << 20
@@ -29,7 +30,7 @@ SOURCES = {
     "bioscan": (
         "BIOSCAN-1M Insect",
         "https://biodiversitygenomics.net/1M_insects/",
-        "Gharaee et al. 2023. A Step Towards Worldwide Biodiversity Assessment: The BIOSCAN-1M Insect Dataset.",
+        "Gharaee et al. 2023. A Step Towards Worldwide Biodiversity Assessment: BIOSCAN-1M Insect Dataset.",
     ),
 }
 """key → (title, url, citation) of the three sources of TreeOfLife-10M."""
@@ -110,7 +111,7 @@ def look(conn: sa.Connection, kind: str, path: Path) -> InputFile:
 
 
 def same_content(conn: sa.Connection, file: InputFile, sha256: bytes) -> bool:
-    """Whether the content is the one recorded although size or time differ (it was touched or fetched again)."""
+    """Whether the content is the recorded one although its size or time differ (touched, fetched again)."""
     row = (
         raw(conn)
         .execute(

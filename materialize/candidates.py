@@ -1,0 +1,192 @@
+"""Loads what a plan chooses from: the members of its splits, where they lie, and why some must stay out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import sqlalchemy as sa
+from tol_db.blacklist import blacklisted_images, blacklisted_labels
+
+from materialize.layout import Group, Images, Ints, label_digest
+from materialize.order import reading_order
+from tol_db.db.base import Outcome
+from tol_db.db.bulk import query
+from tol_db.db.engine import raw
+from tol_db.errors import UsageError
+
+Mask = npt.NDArray[np.bool_]
+NOT_LOCATED = -1
+CHUNK = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    id: int
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """All images of the database as arrays, and which of them a plan may place.
+
+    Attributes:
+        images: every image; row i of each array is one image, in ascending order of id.
+        groups: the containers in reading order.
+        members: for each split of the plan, which rows are in it.
+        outcome: per row, 0 or the :class:`Outcome` that keeps it out of every split.
+        details: row → which blacklist entry keeps it out.
+        random_access: per row, whether it can be read without reading what lies before it.
+    """
+
+    images: Images
+    groups: tuple[Group, ...]
+    members: tuple[Mask, ...]
+    outcome: npt.NDArray[np.uint8]
+    details: dict[int, str] = field(repr=False)
+    random_access: Mask = field(repr=False)
+
+    def rows_of(self, ids: Ints) -> Ints:
+        """The rows of image ids (all of which must be there)."""
+        return np.searchsorted(self.images.id, ids)
+
+
+def load_splits(conn: sa.Connection, names: Sequence[str]) -> tuple[Split, ...]:
+    """The splits of these names, in this order.
+
+    Raises:
+        UsageError: one is not there, or is named twice.
+    """
+    known = {name: Split(id, name) for id, name in query(conn, "SELECT id, name FROM split ORDER BY name")}
+    for name in names:
+        if name not in known:
+            there = ", ".join(known) if known else "none; `tol-db ingest tol10m` or `tol-db split` makes them"
+            raise UsageError(f"no split {name!r}", hint=f"splits: {there}")
+    if len(set(names)) != len(names):
+        raise UsageError("a split is named twice", hint="name each --split once")
+    return tuple(known[name] for name in names)
+
+
+def load_blacklists(conn: sa.Connection, names: Sequence[str] | None) -> tuple[int, ...]:
+    """Ids of the blacklists of these names, or of all (None).
+
+    Raises:
+        UsageError: one is not there.
+    """
+    known = dict(query(conn, "SELECT name, id FROM blacklist ORDER BY id"))
+    for name in names or ():
+        if name not in known:
+            raise UsageError(f"no blacklist {name!r}", hint=f"blacklists: {', '.join(known) or 'none'}")
+    return tuple(known.values()) if names is None else tuple(dict.fromkeys(known[name] for name in names))
+
+
+def load_candidates(conn: sa.Connection, splits: Sequence[Split], blacklists: Sequence[int]) -> Candidates:
+    """Everything a plan needs, as arrays: about 60 bytes an image."""
+    ranks, groups, seekable = _containers(conn)
+    ids, container, member, size, label, uuids = _image_arrays(conn)
+    digests = _label_digests(conn)
+    rank = ranks[container]
+    images = Images(ids, rank, member, size, label, uuids, digests[label])
+    members = tuple(_membership(conn, split, ids) for split in splits)
+    located = (member != NOT_LOCATED) & (rank != NOT_LOCATED)
+    outcome, details = _left_out(conn, images, located, blacklists)
+    return Candidates(images, groups, members, outcome, details, seekable[container])
+
+
+def _containers(conn: sa.Connection) -> tuple[Ints, tuple[Group, ...], Mask]:
+    """Container id → rank, the groups, container id → whether it allows random access."""
+    rows = list(
+        query(
+            conn,
+            """SELECT c.id, c.kind, s.key, c.path, c.seek_index IS NOT NULL
+               FROM container c JOIN source s ON s.id = c.source_id""",
+        )
+    )
+    rows.sort(key=lambda row: reading_order(row[1], row[2], row[3]))
+    highest = max((row[0] for row in rows), default=0)
+    ranks = np.full(highest + 2, NOT_LOCATED, np.int64)  # the last one is what id -1 picks: no container
+    seekable = np.zeros(highest + 2, bool)
+    groups: list[Group] = []
+    last_source = None
+    for rank, (id, kind, source, _path, indexed) in enumerate(rows):
+        ranks[id] = rank
+        seekable[id] = kind != "tar_gz" or indexed
+        if kind == "directory" and last_source == source:
+            groups[-1] = Group(groups[-1].first, rank, whole=False)
+        else:
+            groups.append(Group(rank, rank, whole=kind != "directory"))
+        last_source = source if kind == "directory" else None
+    return ranks, tuple(groups), seekable
+
+
+def _image_arrays(conn: sa.Connection) -> tuple[Ints, Ints, Ints, Ints, Ints, npt.NDArray[np.uint8]]:
+    cursor = raw(conn).execute(
+        """SELECT id, coalesce(container_id, -1), coalesce(member_index, -1), coalesce(bytes, 0),
+                  coalesce(label_id, 0), treeoflife_id FROM image ORDER BY id"""
+    )
+    numbers: list[Ints] = []
+    uuids: list[npt.NDArray[np.uint8]] = []
+    while rows := cursor.fetchmany(CHUNK):
+        columns = list(zip(*rows, strict=True))
+        numbers.append(np.array(columns[:5], np.int64))
+        uuids.append(np.frombuffer(b"".join(columns[5]), np.uint8).reshape(-1, 16))
+    table = np.concatenate(numbers, axis=1) if numbers else np.zeros((5, 0), np.int64)
+    ids = np.concatenate(uuids) if uuids else np.zeros((0, 16), np.uint8)
+    return table[0], table[1], table[2], table[3], table[4], ids
+
+
+def _label_digests(conn: sa.Connection) -> npt.NDArray[np.uint8]:
+    """Label id → digest; row 0 stands for no label."""
+    highest = raw(conn).execute("SELECT coalesce(max(id), 0) FROM label").fetchone()[0]
+    digests = np.zeros((highest + 1, 16), np.uint8)
+    sql = 'SELECT id, kingdom, phylum, class, "order", family, genus, species, common_name FROM label'
+    for id, *texts in query(conn, sql):
+        digests[id] = np.frombuffer(label_digest(texts), np.uint8)
+    return digests
+
+
+def _membership(conn: sa.Connection, split: Split, ids: Ints) -> Mask:
+    mask = np.zeros(len(ids), bool)
+    rows = query(conn, "SELECT image_id FROM split_member WHERE split_id = ?", (split.id,))
+    members = np.fromiter((row[0] for row in rows), np.int64)
+    mask[np.searchsorted(ids, members)] = True
+    return mask
+
+
+def _left_out(
+    conn: sa.Connection, images: Images, located: Mask, blacklists: Sequence[int]
+) -> tuple[npt.NDArray[np.uint8], dict[int, str]]:
+    """Why images stay out of every split; a blacklist's reason stands before the others."""
+    outcome = np.zeros(len(images), np.uint8)
+    outcome[~located] = Outcome.SOURCE_MISSING
+    outcome[images.label == 0] = Outcome.NO_LABEL
+    details: dict[int, str] = {}
+    entries: dict[int, str] = {}
+    for hit in blacklisted_labels(conn, blacklists):
+        entries.setdefault(hit.id, f"{hit.blacklist}: {hit.entry}")
+    if entries:
+        labels = np.fromiter(entries, np.int64)
+        for row in np.flatnonzero(np.isin(images.label, labels)).tolist():
+            outcome[row] = Outcome.BLACKLISTED_TAXON
+            details[row] = entries[int(images.label[row])]
+    for hit in blacklisted_images(conn, blacklists):
+        row = int(np.searchsorted(images.id, hit.id))
+        outcome[row] = Outcome.BLACKLISTED_IMAGE
+        details[row] = f"{hit.blacklist}: {hit.entry}"
+    return outcome, details
+
+
+def exclusions(
+    candidates: Candidates, splits: Sequence[Split], members: Sequence[Mask]
+) -> Iterator[tuple[int, int, int, str | None]]:
+    """(split id, image id, outcome id, detail) of each member that stays out."""
+    for split, member in zip(splits, members, strict=True):
+        for row in np.flatnonzero(member & (candidates.outcome != 0)).tolist():
+            yield (
+                split.id,
+                int(candidates.images.id[row]),
+                int(candidates.outcome[row]),
+                candidates.details.get(row),
+            )

@@ -1,0 +1,179 @@
+"""The only writer of shard state: receipts → database, one transaction each."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Sequence
+
+import sqlalchemy as sa
+
+from materialize.dataset import Dataset
+from materialize.receipt import Receipt
+from tol_db.db.base import Outcome, ShardState
+from tol_db.db.bulk import changes, insert_many, query, scalar, utc_now
+from tol_db.db.engine import Database, raw
+from tol_db.errors import InputError, ShardConflict
+
+OUTCOME_BY_NAME = {outcome.label: outcome for outcome in Outcome}
+UNFINISHED = (ShardState.PLANNED, ShardState.BAD, ShardState.MISSING, ShardState.STALE)
+"""States whose shards are to be written."""
+
+
+class Entry(enum.Enum):
+    """What became of a receipt."""
+
+    COMMITTED = "committed"
+    KNOWN = "known already"
+    OUTDATED = "for an earlier plan of the shard"
+
+
+def commit(db: Database, dataset: Dataset, receipt: Receipt) -> Entry:
+    """Enter a finished shard: shard → complete, images → outcomes, in one transaction.
+
+    The file must be there under its final name with the receipt's size: a receipt alone counts for nothing.
+
+    Raises:
+        InputError: the receipt is another dataset's or does not add up, or its file is not there.
+        ShardConflict: the shard is complete with other bytes.
+    """
+    if receipt.dataset != dataset.uuid:
+        raise InputError(f"a receipt of dataset {receipt.dataset}, not of {dataset.name!r} ({dataset.uuid})")
+    final = dataset.output_root / receipt.path
+    if not final.is_file() or final.stat().st_size != receipt.size:
+        raise InputError(f"{final}: not there, or not of the {receipt.size} bytes its receipt tells of")
+    with db.write() as conn:
+        row = next(
+            query(
+                conn,
+                """SELECT id, split_id, digest, state, sha256, planned FROM shard
+                   WHERE dataset_id = ? AND number = ?""",
+                (dataset.id, receipt.shard),
+            ),
+            None,
+        )
+        if row is None:
+            raise InputError(f"a receipt of shard {receipt.shard}, which {dataset.name!r} does not have")
+        shard, split, digest, state, sha256, planned = row
+        if digest != bytes.fromhex(receipt.digest):
+            return Entry.OUTDATED
+        if state in (ShardState.COMPLETE, ShardState.VERIFIED):
+            if sha256 != bytes.fromhex(receipt.sha256):
+                raise ShardConflict(final, hint="two runs wrote different bytes: run `tol-db doctor`")
+            return Entry.KNOWN
+        if len(receipt.facts) != planned or receipt.samples + len(receipt.left_out) != planned:
+            raise InputError(f"the receipt of shard {receipt.shard} does not add up to {planned} images")
+        _complete(conn, dataset, receipt, shard, split)
+    return Entry.COMMITTED
+
+
+def _complete(conn: sa.Connection, dataset: Dataset, receipt: Receipt, shard: int, split: int) -> None:
+    attempt = _attempt_id(conn, dataset, receipt)
+    insert_many(
+        conn,
+        """UPDATE shard_image SET outcome_id = ?, detail = ?, width = ?, height = ?, mode = ?,
+                  content_digest = ?, jpg_digest = ?
+           WHERE shard_id = ? AND position = ?""",
+        _outcomes(receipt, shard),
+    )
+    changes(
+        conn,
+        """UPDATE shard SET state = 'complete', written = ?, left_out = ?, bytes = ?, sha256 = ?, seconds = ?,
+                  attempt_id = ?, completed_at = ?, detail = NULL
+           WHERE id = ?""",
+        (
+            *(receipt.samples, len(receipt.left_out), receipt.size, bytes.fromhex(receipt.sha256)),
+            *(receipt.seconds, attempt, utc_now(), shard),
+        ),
+    )
+    changes(
+        conn,
+        """UPDATE dataset_split SET written = written + ?, left_out = left_out + ?
+           WHERE dataset_id = ? AND split_id = ?""",
+        (receipt.samples, len(receipt.left_out), dataset.id, split),
+    )
+
+
+def _outcomes(receipt: Receipt, shard: int) -> Iterator[tuple[object, ...]]:
+    left_out = {x.position: x for x in receipt.left_out}
+    for position, fact in enumerate(receipt.facts):
+        out = left_out.get(position)
+        outcome = Outcome.WRITTEN if out is None else OUTCOME_BY_NAME[out.outcome]
+        yield (
+            *(int(outcome), out.detail if out else None, fact.width, fact.height, fact.mode),
+            *(fact.content, fact.jpg, shard, position),
+        )
+
+
+def _attempt_id(conn: sa.Connection, dataset: Dataset, receipt: Receipt) -> int:
+    """The attempt of a receipt; one that ran elsewhere is not known here yet."""
+    changes(
+        conn,
+        """INSERT INTO attempt (dataset_id, token, host, pid, slurm_job_id, started_at)
+           VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (token) DO NOTHING""",
+        (
+            *(dataset.id, receipt.token, receipt.host, receipt.pid),
+            *(receipt.slurm_job_id, receipt.started_at),
+        ),
+    )
+    return int(scalar(conn, "SELECT id FROM attempt WHERE token = ?", (receipt.token,)))
+
+
+def begin_attempt(
+    db: Database, dataset: Dataset, unit: int, token: str, host: str, pid: int, slurm_job_id: str | None
+) -> None:
+    """Write down that a work unit (its number) is being tried."""
+    with db.write() as conn:
+        changes(
+            conn,
+            """INSERT INTO attempt (dataset_id, work_unit_id, token, host, pid, slurm_job_id, started_at)
+               SELECT dataset_id, id, ?, ?, ?, ?, ? FROM work_unit WHERE dataset_id = ? AND number = ?""",
+            (token, host, pid, slurm_job_id, utc_now(), dataset.id, unit),
+        )
+
+
+def end_attempt(db: Database, token: str, ending: str, detail: str | None = None) -> None:
+    """Write down how a try ended: ``done``, ``failed``, ``interrupted`` or ``lost``."""
+    with db.write() as conn:
+        changes(
+            conn,
+            "UPDATE attempt SET ended_at = ?, ending = ?, detail = ? WHERE token = ? AND ended_at IS NULL",
+            (utc_now(), ending, detail, token),
+        )
+
+
+def lose_open_attempts(conn: sa.Connection, dataset: Dataset) -> int:
+    """Attempts that never told their end, now that nobody else holds the dataset; returns how many."""
+    return changes(
+        conn,
+        """UPDATE attempt SET ended_at = ?, ending = 'lost'
+           WHERE dataset_id = ? AND ended_at IS NULL AND work_unit_id IS NOT NULL""",
+        (utc_now(), dataset.id),
+    )
+
+
+def reopen(conn: sa.Connection, shards: Sequence[int], state: ShardState, detail: str | None = None) -> None:
+    """Put shards (ids) back to a state that is to be written, and their images to pending.
+
+    Everything a receipt had entered is taken back, in the caller's transaction.
+    """
+    driver = raw(conn)
+    for shard in shards:
+        driver.execute(
+            """UPDATE dataset_split SET written = dataset_split.written - h.written,
+                      left_out = dataset_split.left_out - h.left_out
+               FROM (SELECT dataset_id, split_id, written, left_out FROM shard WHERE id = ?) AS h
+               WHERE dataset_split.dataset_id = h.dataset_id AND dataset_split.split_id = h.split_id""",
+            (shard,),
+        )
+        driver.execute(
+            """UPDATE shard_image SET outcome_id = 0, detail = NULL, width = NULL, height = NULL, mode = NULL,
+                      content_digest = NULL, jpg_digest = NULL
+               WHERE shard_id = ?""",
+            (shard,),
+        )
+        driver.execute(
+            """UPDATE shard SET state = ?, detail = ?, written = 0, left_out = 0, bytes = NULL, sha256 = NULL,
+                      seconds = NULL, attempt_id = NULL, completed_at = NULL
+               WHERE id = ?""",
+            (state.value, detail, shard),
+        )

@@ -1,0 +1,211 @@
+"""What a run finds when it starts: the disk and the database are brought to agree before anything is written.
+
+Final files without a record are adopted only when their sha256 is that of a receipt with the shard's current
+digest; any other is set aside. Records without files are taken back. Partials of dead attempts are removed.
+Files that are not ours are named, never touched.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from materialize import ledger, root
+from materialize.dataset import Dataset
+from materialize.receipt import Receipt, read_receipt, receipts_of
+from materialize.shard import sha256_of, sync_folder
+from tol_db.db.base import Outcome, ShardState
+from tol_db.db.bulk import query
+from tol_db.db.engine import Database
+from tol_db.errors import InputError, UsageError
+
+_PARTIAL = re.compile(r"\.(shard-\d{6,}\.tar|shard-\d{6,}-[0-9a-f]+\.json)\.[0-9a-f]+\.partial")
+_KNOWN = re.compile(r"sizes\.json|\..*\.partial|shard-\d{6,}\.tar\.(bad|old)-[0-9a-f]+")
+
+
+@dataclass(slots=True)
+class Findings:
+    """What was found and done, for the log.
+
+    Attributes:
+        adopted: shards whose file was there, whole, and only lacked its record.
+        missing: shards that were recorded and whose file is gone.
+        bad: shards whose file has another size than recorded.
+        set_aside: where files went that were in the way.
+        partials: how many files of dead attempts were removed.
+        foreign: files that are not ours.
+        lost: attempts that never told their end.
+    """
+
+    adopted: list[int] = field(default_factory=list)
+    missing: list[int] = field(default_factory=list)
+    bad: list[int] = field(default_factory=list)
+    set_aside: list[Path] = field(default_factory=list)
+    partials: int = 0
+    foreign: list[Path] = field(default_factory=list)
+    lost: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    id: int
+    number: int
+    state: str
+    digest: bytes
+    size: int | None
+    path: Path
+
+
+def reconcile(db: Database, dataset: Dataset) -> Findings:
+    """Bring disk and database to agree. The caller holds the lease, so every other attempt is dead.
+
+    Raises:
+        OutputNotMounted: the root is not there or another dataset's; nothing is judged then.
+    """
+    root.require(dataset.output_root, dataset.marker)
+    findings = Findings()
+    with db.write() as conn:
+        findings.lost = ledger.lose_open_attempts(conn, dataset)
+    shards = _shards(db, dataset)
+    _sweep(dataset, {shard.path for shard in shards}, findings)
+    receipts = receipts_of(dataset.output_root)
+    for shard in shards:
+        final = dataset.output_root / shard.path
+        if shard.state in (ShardState.COMPLETE, ShardState.VERIFIED):
+            _check_recorded(db, shard, final, findings)
+        elif final.exists() or final.is_symlink():
+            _judge(db, dataset, shard, final, receipts.get(shard.number, []), findings)
+    _drop_void_receipts(db, dataset, receipts)
+    return findings
+
+
+def _drop_void_receipts(db: Database, dataset: Dataset, receipts: dict[int, list[Path]]) -> None:
+    """A receipt without its file counts for nothing; so does one of an earlier plan."""
+    kept = {shard.number for shard in _shards(db, dataset) if shard.size is not None}
+    for number, paths in receipts.items():
+        for path in paths if number not in kept else ():
+            path.unlink(missing_ok=True)
+
+
+def _shards(db: Database, dataset: Dataset) -> list[_Known]:
+    with db.read() as conn:
+        return [
+            _Known(id, number, state, digest, size, root.shard_path(dataset.recipe.size, split, ordinal))
+            for id, number, state, digest, size, split, ordinal in query(
+                conn,
+                """SELECT h.id, h.number, h.state, h.digest, h.bytes, s.name, h.ordinal
+                   FROM shard h JOIN split s ON s.id = h.split_id
+                   WHERE h.dataset_id = ? ORDER BY h.number""",
+                (dataset.id,),
+            )
+        ]
+
+
+def _check_recorded(db: Database, shard: _Known, final: Path, findings: Findings) -> None:
+    """A record needs its file, of the recorded size (its bytes are `verify`'s business)."""
+    if not final.is_file():
+        state, why = ShardState.MISSING, "its file is gone"
+        findings.missing.append(shard.number)
+    elif final.stat().st_size != shard.size:
+        state, why = ShardState.BAD, f"{final.stat().st_size} bytes instead of {shard.size}"
+        findings.bad.append(shard.number)
+    else:
+        return
+    if final.exists():
+        findings.set_aside.append(set_aside(final))
+    with db.write() as conn:
+        ledger.reopen(conn, [shard.id], state, why)
+
+
+def _judge(
+    db: Database, dataset: Dataset, shard: _Known, final: Path, receipts: list[Path], findings: Findings
+) -> None:
+    """A file that has a final name and no record: the run died between link and commit, or it is not ours."""
+    receipt = matching_receipt(shard.digest, final, receipts)
+    if receipt is not None and ledger.commit(db, dataset, receipt) is ledger.Entry.COMMITTED:
+        findings.adopted.append(shard.number)
+    else:
+        findings.set_aside.append(set_aside(final))
+
+
+def matching_receipt(digest: bytes, final: Path, receipts: list[Path]) -> Receipt | None:
+    """The receipt that tells of this very file under the shard's current digest, if there is one."""
+    sha256 = None
+    for path in receipts:
+        try:
+            receipt = read_receipt(path)
+        except InputError:
+            continue  # cut off by a power failure; the file it told of is judged without it
+        if receipt.digest != digest.hex() or not final.is_file() or final.stat().st_size != receipt.size:
+            continue
+        sha256 = sha256 or sha256_of(final)
+        if receipt.sha256 == sha256:
+            return receipt
+    return None
+
+
+RETRIED = tuple(o.label for o in Outcome if o > Outcome.SOURCE_MISSING and o != Outcome.DUPLICATE)
+"""Outcomes that reading an image again can change."""
+
+
+def reopen_for_retry(db: Database, dataset: Dataset, outcomes: Sequence[str]) -> list[int]:
+    """Open again the shards that lack images with these outcomes; their files are set aside as ``.old-…``.
+
+    Returns:
+        The numbers of these shards.
+
+    Raises:
+        UsageError: an outcome that no reading can change.
+    """
+    for name in outcomes:
+        if name not in RETRIED:
+            hint = (
+                f"one of {', '.join(RETRIED)}; what the plan left out is looked at by `tol-db plan --extend`"
+            )
+            raise UsageError(f"--retry {name}: not an outcome of reading an image", hint=hint)
+    ids = [int(ledger.OUTCOME_BY_NAME[name]) for name in outcomes]
+    marks = ", ".join("?" * len(ids))
+    with db.write() as conn:
+        rows = query(
+            conn,
+            f"""SELECT h.id FROM shard h WHERE h.dataset_id = ? AND h.left_out > 0 AND EXISTS
+                (SELECT 1 FROM shard_image m WHERE m.shard_id = h.id AND m.outcome_id IN ({marks}))""",  # noqa: S608
+            (dataset.id, *ids),
+        )
+        chosen = [row[0] for row in rows]
+        ledger.reopen(conn, chosen, ShardState.PLANNED, f"retry of {', '.join(outcomes)}")
+    receipts = receipts_of(dataset.output_root)
+    known = [shard for shard in _shards(db, dataset) if shard.id in set(chosen)]
+    for shard in known:
+        # the receipts first: with one of them the old file would be adopted again
+        for path in receipts.get(shard.number, []):
+            path.unlink(missing_ok=True)
+        set_aside(dataset.output_root / shard.path, "old")
+    return [shard.number for shard in known]
+
+
+def set_aside(final: Path, why: str = "bad") -> Path:
+    """Rename what has a shard's name to ``….tar.<why>-<token>``; never deletes."""
+    target = final.with_name(f"{final.name}.{why}-{secrets.token_hex(4)}")
+    final.rename(target)
+    sync_folder(final.parent)
+    return target
+
+
+def _sweep(dataset: Dataset, ours: set[Path], findings: Findings) -> None:
+    """Remove partials; name what is not ours."""
+    folders = {dataset.output_root / path.parent for path in ours}
+    for folder in sorted({*folders, dataset.output_root / "_receipts"}):
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if _PARTIAL.fullmatch(path.name) and path.is_file():
+                path.unlink()
+                findings.partials += 1
+            elif folder in folders and not _is_ours(path, dataset.output_root, ours):
+                findings.foreign.append(path)
+
+
+def _is_ours(path: Path, output_root: Path, ours: set[Path]) -> bool:
+    return path.relative_to(output_root) in ours or bool(_KNOWN.fullmatch(path.name))

@@ -1,0 +1,204 @@
+"""One work unit: read, transform, write. It holds no database; what it tells, it tells by receipts."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+
+from materialize.captions import texts
+from materialize.containers import read_members, storage_error
+from materialize.image import Rejected, convert
+from materialize.receipt import DIGEST_BYTES, Fact, LeftOut, Receipt, write_receipt
+from materialize.recipe import Recipe
+from materialize.shard import ShardWriter
+from materialize.unit import ContainerTask, ImageTask, LabelText, Place, ShardTask, UnitTask
+from tol_db.errors import ContainerChanged, InputError, Interrupted
+
+LABELS_KEPT = 4096
+"""Labels whose ten texts are kept encoded: neighbours in an archive often share one."""
+
+
+@dataclass(slots=True)
+class _OpenShard:
+    """A shard that is being written."""
+
+    task: ShardTask
+    writer: ShardWriter
+    started_at: str
+    start: float
+    left_out: list[LeftOut] = field(default_factory=list)
+    facts: list[Fact] = field(default_factory=list)
+
+    @property
+    def next_position(self) -> int:
+        return len(self.facts)
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What became of an image: a jpg, or the reason why there is none."""
+
+    fact: Fact
+    jpg: bytes | None
+    outcome: str = ""
+    detail: str = ""
+
+
+class UnitWriter:
+    """Writes the shards of a unit.
+
+    Args:
+        task: the unit.
+        recipe: what a sample is.
+        root: the output root.
+        token: of this attempt.
+        on_shard: called with the path of the receipt of each shard that has its final name.
+        on_images: called with a number of images that have been read, now and then.
+        stopping: asked between images; True ends the work with :class:`Interrupted`.
+    """
+
+    def __init__(
+        self,
+        task: UnitTask,
+        recipe: Recipe,
+        root: Path,
+        token: str,
+        *,
+        on_shard: Callable[[Path], None],
+        on_images: Callable[[int], None] = lambda _number: None,
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.task, self.recipe, self.root, self.token = task, recipe, root, token
+        self.on_shard, self.on_images, self.stopping = on_shard, on_images, stopping
+        self._tasks = {shard.number: shard for shard in task.shards}
+        self._open: dict[int, _OpenShard] = {}
+        self._parts = lru_cache(maxsize=LABELS_KEPT)(self._encoded)
+
+    def run(self) -> None:
+        """Read each container once and write each shard.
+
+        Raises:
+            ContainerError: storage failed or changed; no image is blamed for it.
+            CannotWrite, ShardConflict: as :class:`ShardWriter`.
+            Interrupted: it was asked to stop. Whatever is raised, no partial file is left.
+        """
+        try:
+            for shard in self.task.shards:
+                if shard.planned == 0:  # an empty shard has its file too: numbers have no holes
+                    self._finish(self._opened(shard.number))
+            for container in self.task.containers:
+                self._read(container)
+            if self._open or self._tasks:
+                raise InputError(f"work unit {self.task.number}: the plan has holes", hint="tol-db doctor")
+        finally:
+            for shard_in_work in self._open.values():
+                shard_in_work.writer.abort()
+
+    def _read(self, container: ContainerTask) -> None:
+        _require_unchanged(container)
+        images = iter(container.images)
+        for number, (_, data) in enumerate(
+            read_members(container.path, container.kind, [image.wanted for image in container.images]), 1
+        ):
+            if self.stopping():
+                raise Interrupted("stopped; what is complete is kept", hint="run the same command again")
+            self._place(next(images), data)
+            if number % 64 == 0 or number == len(container.images):
+                self.on_images(number % 64 or 64)
+
+    def _place(self, image: ImageTask, data: bytes) -> None:
+        converted = transform(data, self.recipe)
+        for place in image.places:
+            shard = self._opened(place.shard)
+            if place.position != shard.next_position:
+                raise ContainerChanged(
+                    shard.task.path,
+                    image.key,
+                    "the order of the container is not the planned one any more",
+                    hint="run `tol-db plan --refresh`",
+                )
+            self._add(shard, image.key, place, converted)
+            if shard.next_position == shard.task.planned:
+                self._finish(shard)
+
+    def _add(self, shard: _OpenShard, key: str, place: Place, converted: Converted) -> None:
+        shard.facts.append(converted.fact)
+        if converted.jpg is None:
+            shard.left_out.append(LeftOut(place.position, converted.outcome, converted.detail))
+        else:
+            shard.writer.add(key, (("jpg", converted.jpg), *self._parts(place.label)))
+
+    def _opened(self, number: int) -> _OpenShard:
+        if number not in self._open:
+            task = self._tasks.pop(number)
+            writer = ShardWriter(self.root / task.path, self.token)
+            self._open[number] = _OpenShard(task, writer, _utc(), time.monotonic())
+        return self._open[number]
+
+    def _finish(self, shard: _OpenShard) -> None:
+        file = shard.writer.finish()
+        receipt = Receipt(
+            dataset=self.task.dataset,
+            shard=shard.task.number,
+            path=str(shard.task.path),
+            digest=shard.task.digest,
+            size=file.size,
+            sha256=file.sha256,
+            samples=file.samples,
+            token=self.token,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            slurm_job_id=os.environ.get("SLURM_JOB_ID"),
+            started_at=shard.started_at,
+            seconds=round(time.monotonic() - shard.start, 3),
+            left_out=tuple(shard.left_out),
+            facts=tuple(shard.facts),
+        )
+        path = write_receipt(self.root, receipt)
+        shard.writer.publish()
+        del self._open[shard.task.number]
+        self.on_shard(path)
+
+    def _encoded(self, label: int) -> tuple[tuple[str, bytes], ...]:
+        text: LabelText = self.task.labels[label]
+        return tuple((ext, t.encode()) for ext, t in texts(text.lineage, text.common_name).items())
+
+
+def transform(data: bytes, recipe: Recipe) -> Converted:
+    """Bytes of an original → jpg and facts, or the reason why it is left out. Never raises for content."""
+    content = hashlib.sha256(data).digest()[:DIGEST_BYTES]
+    try:
+        made = convert(data, recipe)
+    except Rejected as rejected:
+        fact = Fact(rejected.width, rejected.height, rejected.mode, content, None)
+        return Converted(fact, None, rejected.outcome, rejected.detail)
+    jpg = hashlib.sha256(made.jpg).digest()[:DIGEST_BYTES]
+    return Converted(Fact(made.width, made.height, made.mode, content, jpg), made.jpg)
+
+
+def _require_unchanged(container: ContainerTask) -> None:
+    """An archive must be the one that was scanned: another one may hold other pictures under the names."""
+    if container.size is None:
+        return
+    try:
+        status = container.path.stat()
+    except OSError as err:
+        raise storage_error(container.path, None, err) from err
+    if (status.st_size, status.st_mtime_ns) != (container.size, container.mtime_ns):
+        raise ContainerChanged(
+            container.path,
+            None,
+            "it has changed since it was scanned",
+            hint="run `tol-db ingest containers` on its folder",
+        )
+
+
+def _utc() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

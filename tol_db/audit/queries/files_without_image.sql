@@ -1,0 +1,10 @@
+-- title: Files without an image
+-- answers: Which members of the scanned containers does no image claim, and why?
+-- row: a file
+-- empty: may
+-- invariant: no
+
+SELECT s.key AS source, c.path AS container, t.member AS file, t.bytes, t.reason
+FROM stray_member t
+JOIN container c ON c.id = t.container_id
+JOIN source s ON s.id = c.source_id;

@@ -1,0 +1,136 @@
+"""``tol-db ingest tol10m|containers|eol|inat21|bioscan``: images and where they lie."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from tol_db.cli.options import NumberRange, db_settings, opened
+from tol_db.errors import UsageError
+from tol_db.ingest.containers import ingest_containers
+from tol_db.ingest.layout import KEYS, find_roots
+from tol_db.ingest.raw_folders import RawResult, ingest_bioscan, ingest_eol, ingest_inat21
+from tol_db.ingest.scan_report import ContainersResult
+from tol_db.ingest.tol10m import ingest_tree
+from tol_db.settings import Settings
+
+_FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+
+
+def _print(lines: list[str], scan: ContainersResult | None) -> None:
+    """All there is to say, and then, as the exit code, what was wrong."""
+    for line in lines:
+        click.echo(line)
+    if scan is not None:
+        scan.require_sound()
+
+
+@click.command()
+@_FOLDER
+@click.option("--no-scan", is_flag=True, help="Leave the archives and folders for `ingest containers`.")
+@db_settings
+def tol10m(settings: Settings, folder: Path, no_scan: bool) -> None:
+    """Read everything that is in a TreeOfLife-10M tree.
+
+    DIR is the TreeOfLife-10M folder, or the one that holds it. Read are metadata/naming/*.json,
+    metadata/mapping.sqlite with its splits, metadata/licenses.csv, and the containers under dataset/. Run it
+    again at any time: it goes on where it was, and reads only what is new or changed. mapping.sqlite is never
+    written to.
+
+    \b
+    Example:
+      tol-db ingest tol10m /data/TreeOfLife-10M
+    """
+    result = ingest_tree(opened(settings), folder, scan=not no_scan)
+    _print(result.describe(), result.containers)
+
+
+@click.command()
+@_FOLDER
+@click.option("--source", type=click.Choice(KEYS), help="Only this source; whose folder DIR is.")
+@click.option(
+    "--containers",
+    "only",
+    type=NumberRange(),
+    help="Only these, by the number in their names (image_set_07.tar.gz: 7, part12: 12), "
+    "or by place in natural order, from 1, where not every name has a number of its own.",
+)
+@click.option("--rehash", is_flag=True, help="Compare checksums also where size and time are unchanged.")
+@db_settings
+def containers(
+    settings: Settings, folder: Path, source: str | None, only: range | None, rehash: bool
+) -> None:
+    """Scan archives and folders: which file is which image, and where it lies.
+
+    DIR is a TreeOfLife-10M tree or the folder of one source. What was scanned before is read again only when
+    its size or time changed. A damaged archive is recorded up to its fault; the others go on.
+
+    \b
+    Examples:
+      tol-db ingest containers /data/TreeOfLife-10M
+      tol-db ingest containers /data/TreeOfLife-10M --source eol --containers 7-9
+      tol-db ingest containers /data/eol --rehash
+    """
+    db = opened(settings)
+    roots = find_roots(folder, source)
+    if only is not None and len(list(roots.items())) > 1:
+        raise UsageError(
+            "--containers counts within one source, and this tree has several",
+            hint="add --source eol, --source inat21 or --source bioscan",
+        )
+    result = ingest_containers(db, roots, only=only, rehash=rehash)
+    _print(result.describe(), result)
+
+
+def _raw(settings: Settings, folder: Path, ingest: Callable[..., RawResult]) -> None:
+    result = ingest(opened(settings), folder)
+    _print(result.describe(), result.scan)
+
+
+@click.command()
+@_FOLDER
+@db_settings
+def eol(settings: Settings, folder: Path) -> None:
+    """Read original EOL archives, without a mapping.
+
+    DIR holds .tar.gz, .tgz or .tar files whose members are named <content_id>_<page_id>_eol….jpg. The ids of
+    the images follow from these numbers, so they are the same on every machine.
+
+    \b
+    Example:
+      tol-db ingest eol /data/eol
+    """
+    _raw(settings, folder, ingest_eol)
+
+
+@click.command()
+@_FOLDER
+@db_settings
+def inat21(settings: Settings, folder: Path) -> None:
+    """Read an iNat21 folder, without a mapping.
+
+    DIR holds the class folders, or train/ with them: 00371_Animalia_Chordata_…. A class that no lookup names
+    (`tol-db ingest labels --source inat21 FILE`) is labelled by the name of its folder.
+
+    \b
+    Example:
+      tol-db ingest inat21 /data/inat21
+    """
+    _raw(settings, folder, ingest_inat21)
+
+
+@click.command()
+@_FOLDER
+@db_settings
+def bioscan(settings: Settings, folder: Path) -> None:
+    """Read a BIOSCAN-1M folder, without a mapping.
+
+    DIR holds the folders part1, part2, …: as many as there are.
+
+    \b
+    Example:
+      tol-db ingest bioscan /data/bioscan
+    """
+    _raw(settings, folder, ingest_bioscan)

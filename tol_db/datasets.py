@@ -1,0 +1,160 @@
+"""The datasets of a database: list them, follow one that was moved, remove one."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass
+from pathlib import Path
+
+from materialize import root
+from materialize.dataset import Dataset, load_dataset
+from materialize.receipt import FOLDER as RECEIPTS
+from tol_db.db.bulk import changes, query, scalar
+from tol_db.db.engine import Database
+from tol_db.errors import CannotWrite, LeaseHeld, NameTaken
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetLine:
+    """A dataset in a list; images and shards count over all its splits."""
+
+    name: str
+    recipe: str
+    splits: tuple[str, ...]
+    shards: int
+    complete: int
+    planned: int
+    written: int
+    output_root: str
+    planned_at: str
+
+
+def list_datasets(db: Database) -> list[DatasetLine]:
+    """All datasets by name."""
+    sql = """
+        SELECT d.name, r.name, (SELECT group_concat(s.name, char(31)) FROM dataset_split x
+                                JOIN split s ON s.id = x.split_id WHERE x.dataset_id = d.id),
+               (SELECT count(*) FROM shard h WHERE h.dataset_id = d.id),
+               (SELECT count(*) FROM shard h WHERE h.dataset_id = d.id AND h.state IN ('complete', 'verified')),
+               (SELECT coalesce(sum(planned), 0) FROM dataset_split x WHERE x.dataset_id = d.id),
+               (SELECT coalesce(sum(written), 0) FROM dataset_split x WHERE x.dataset_id = d.id),
+               d.output_root, d.planned_at
+        FROM dataset d JOIN recipe r ON r.id = d.recipe_id ORDER BY d.name"""
+    with db.read() as conn:
+        return [
+            DatasetLine(name, recipe, tuple(sorted((splits or "").split("\x1f"))), *rest)
+            for name, recipe, splits, *rest in query(conn, sql)
+        ]
+
+
+def move(db: Database, name: str, target: Path) -> str:
+    """Follow a dataset to another root, or take it there.
+
+    If the target has the dataset's marker (it was copied or renamed), only the record changes. Else the
+    root is renamed; across file systems it must be copied first.
+
+    Returns:
+        What was done: ``recorded`` or ``renamed``.
+
+    Raises:
+        NameTaken: the target is something else.
+        OutputNotMounted: neither place has the dataset.
+        CannotWrite: it cannot be renamed.
+    """
+    target = target.absolute()
+    with db.write() as conn:
+        dataset = load_dataset(conn, name)
+        _require_idle(dataset, scalar(conn, "SELECT host FROM lease WHERE dataset_id = ?", (dataset.id,)))
+        done = "recorded"
+        if target.exists():
+            found = root.read_marker(target)
+            if found is None or found.uuid != dataset.uuid:
+                raise NameTaken(
+                    f"{target} is there and is not the output root of {name!r}",
+                    hint="name a folder to be made",
+                )
+        else:
+            root.require(dataset.output_root, dataset.marker)
+            _rename(dataset, target)
+            done = "renamed"
+        changes(conn, "UPDATE dataset SET output_root = ? WHERE id = ?", (str(target), dataset.id))
+    return done
+
+
+def _rename(dataset: Dataset, target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        dataset.output_root.rename(target)
+    except OSError as err:
+        if err.errno == errno.EXDEV:
+            hint = f"copy it (`rsync -a {dataset.output_root}/ {target}/`), then run this again"
+            raise CannotWrite(f"{target} lies on another file system", hint=hint) from err
+        raise CannotWrite(f"{target}: {err.strerror}", hint="check permissions") from err
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What went: rows of shards and their images; files, when asked; what was left in the root."""
+
+    shards: int
+    images: int
+    files: int
+    left: tuple[Path, ...]
+
+
+def remove(db: Database, name: str, *, files: bool = False) -> Removed:
+    """Forget a dataset; with ``files``, also delete the shards that the database has a record of.
+
+    Nothing else under the root is deleted: what is left is named.
+
+    Raises:
+        OutputNotMounted: files are to go and the root is not there.
+        LeaseHeld: a run works on it.
+    """
+    with db.write() as conn:
+        dataset = load_dataset(conn, name)
+        _require_idle(dataset, scalar(conn, "SELECT host FROM lease WHERE dataset_id = ?", (dataset.id,)))
+        if files:
+            root.require(dataset.output_root, dataset.marker)
+        sql = """SELECT s.name, h.ordinal, h.bytes FROM shard h JOIN split s ON s.id = h.split_id
+                 WHERE h.dataset_id = ?"""
+        shards = list(query(conn, sql, (dataset.id,)))
+        images = scalar(
+            conn,
+            "SELECT count(*) FROM shard_image WHERE shard_id IN (SELECT id FROM shard WHERE dataset_id = ?)",
+            (dataset.id,),
+        )
+        changes(conn, "DELETE FROM dataset WHERE id = ?", (dataset.id,))
+    # only now: a crash leaves files without a record, which is what they were before, not records without files
+    gone = _delete_files(dataset, shards) if files else 0
+    left = tuple(sorted(p for p in dataset.output_root.rglob("*") if p.is_file())) if files else ()
+    return Removed(len(shards), images, gone, left)
+
+
+def _delete_files(dataset: Dataset, shards: list[tuple[str, int, int | None]]) -> int:
+    gone = 0
+    folders = set()
+    for split, ordinal, size in shards:
+        path = dataset.output_root / root.shard_path(dataset.recipe.size, split, ordinal)
+        folders.add(path.parent)
+        if size is not None and path.is_file():
+            path.unlink()
+            gone += 1
+    for folder in folders:
+        (folder / "sizes.json").unlink(missing_ok=True)
+    for path in sorted((dataset.output_root / RECEIPTS).glob("shard-*.json")):
+        path.unlink()
+    (dataset.output_root / root.MARKER).unlink(missing_ok=True)
+    emptied = [*folders, *{f.parent for f in folders}, dataset.output_root / RECEIPTS, dataset.output_root]
+    for folder in emptied:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+    return gone
+
+
+def _require_idle(dataset: Dataset, host: str | None) -> None:
+    if host is not None:
+        raise LeaseHeld(
+            f"a run on {host} works on dataset {dataset.name!r}, or died there",
+            hint=f"wait for it, or run `tol-db materialize --dataset {dataset.name}` to take over",
+        )

@@ -1,0 +1,249 @@
+"""Image rows from the tables of an attached mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from tol_db.db.bulk import changes, insert_many, query, scalar
+from tol_db.errors import UsageError
+from tol_db.ingest.known_containers import are_raw, has_images
+from tol_db.ingest.layout import discover
+from tol_db.ingest.mapping_tables import ID, SOURCES, Table
+from tol_db.ingest.matching import claimed_strays
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRows:
+    """What a mapping says of one source: rows read, of these new, of these with other keys than before."""
+
+    key: str
+    read: int
+    new: int
+    changed: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Folders:
+    """How a table of the mapping names folders.
+
+    Attributes:
+        number: column of the class or part number.
+        name: SQL of the class name, '' where there is none.
+        path: of a folder that is not on disk, formatted with number and name.
+    """
+
+    number: str
+    name: str
+    path: str
+
+
+_FOLDERS = {
+    "inat21": _Folders("cls_num", "cls_name", "train/{0:05d}_{1}"),
+    "bioscan": _Folders("part", "''", "part{0}"),
+}
+
+# Where there is no image yet, ids follow the order of the mapping, which is that of the archives, so that
+# a scan of one finds its rows side by side; and the keys need no look-up.
+_INSERT_EOL = f"""
+INSERT INTO image (id, treeoflife_id, source_id)
+SELECT m.rowid, id_blob(m.{ID}), ? FROM mapping.eol m NOT INDEXED
+WHERE true
+ON CONFLICT (treeoflife_id) DO NOTHING"""  # noqa: S608
+
+_INSERT_EOL_KEYS = """
+INSERT INTO eol_image (image_id, content_id, page_id)
+SELECT m.rowid, m.content_id, m.page_id FROM mapping.eol m NOT INDEXED"""
+
+# a row whose source changes leaves all that was known of its place
+_UPSERT_EOL = f"""
+INSERT INTO image (treeoflife_id, source_id)
+SELECT id_blob(m.{ID}), ?1 FROM mapping.eol m
+WHERE true
+ON CONFLICT (treeoflife_id) DO UPDATE SET
+    source_id = excluded.source_id, container_id = NULL, member = NULL,
+    member_index = NULL, data_offset = NULL, bytes = NULL
+WHERE source_id <> excluded.source_id"""  # noqa: S608
+
+_UPSERT_EOL_KEYS = f"""
+INSERT INTO eol_image (image_id, content_id, page_id)
+SELECT i.id, m.content_id, m.page_id
+FROM mapping.eol m CROSS JOIN image i ON i.treeoflife_id = id_blob(m.{ID})
+WHERE true
+ON CONFLICT (image_id) DO UPDATE SET content_id = excluded.content_id, page_id = excluded.page_id
+WHERE content_id <> excluded.content_id OR page_id <> excluded.page_id"""  # noqa: S608
+
+_UPSERT_FILES = f"""
+INSERT INTO image (treeoflife_id, source_id, container_id, member)
+SELECT id_blob(m.{ID}), ?1, f.container_id, m.filename
+FROM mapping.{{table}} m CROSS JOIN temp.folder f ON f.number = m.{{number}} AND f.name = {{name}}
+WHERE true
+ON CONFLICT (treeoflife_id) DO UPDATE SET
+    source_id = excluded.source_id, container_id = excluded.container_id, member = excluded.member,
+    member_index = NULL, data_offset = NULL, bytes = NULL
+WHERE source_id <> excluded.source_id OR container_id IS NOT excluded.container_id
+   OR member IS NOT excluded.member"""  # noqa: S608
+
+# containers that hold files of images which the mapping now puts elsewhere: those files are strays
+_LEFT = f"""
+UPDATE container SET state = 'expected'
+WHERE state IN ('scanned', 'damaged') AND id IN (
+    SELECT i.container_id
+    FROM mapping.{{table}} m CROSS JOIN temp.folder f ON f.number = m.{{number}} AND f.name = {{name}}
+    CROSS JOIN image i ON i.treeoflife_id = id_blob(m.{ID})
+    WHERE i.member_index IS NOT NULL
+      AND (i.container_id IS NOT f.container_id OR i.member IS NOT m.filename))"""  # noqa: S608
+
+
+def require_mapped(conn: sa.Connection, key: str) -> None:
+    """Raises: UsageError, where the source's images were made from raw folders: they would be there twice."""
+    if are_raw(conn, key):
+        raise UsageError(
+            f"the images of {key} were made from raw folders (`tol-db ingest {key}`), with ids of their own",
+            hint="use a new database for the mapping: `tol-db --db OTHER init`",
+        )
+
+
+def take_images(conn: sa.Connection, table: Table, source: int, root: Path | None, read: int) -> SourceRows:
+    """Insert the rows of a source that are new and update those whose keys changed.
+
+    Args:
+        conn: a write transaction with the mapping attached.
+        table: of the mapping.
+        source: id in the table ``source``.
+        root: folder of the source, where it is known.
+        read: rows of the table.
+    """
+    if table.name == "eol" and _is_first(conn):
+        return SourceRows(table.name, read, _insert_eol(conn, source), 0)
+    had_images = has_images(conn, table.name)
+    images = _count(conn, "image")
+    if table.name == "eol":
+        touched, changed = _upsert_eol(conn, source)
+    else:
+        touched, changed = _take_files(conn, table, source, root, had_images), 0
+    new = _count(conn, "image") - images
+    changed += touched - new
+    if had_images and new + changed:
+        _expect_again(conn, table.name, source)
+    return SourceRows(table.name, read, new, changed)
+
+
+def _is_first(conn: sa.Connection) -> bool:
+    """Whether there is no image at all, and the mapping's table counts its rows from 1."""
+    sql = scalar(conn, "SELECT sql FROM mapping.sqlite_schema WHERE type = 'table' AND lower(name) = 'eol'")
+    if sql is None or "without" in sql.lower() or scalar(conn, "SELECT EXISTS (SELECT 1 FROM image)"):
+        return False
+    return bool(scalar(conn, "SELECT coalesce(min(rowid), 1) >= 1 FROM mapping.eol"))
+
+
+def _insert_eol(conn: sa.Connection, source: int) -> int:
+    new = changes(conn, _INSERT_EOL, (source,))
+    if new == _count(conn, "mapping.eol"):  # else an id stands twice, and the mapping is refused
+        with _without_indexes(conn, "eol_image"):
+            changes(conn, _INSERT_EOL_KEYS)
+    return new
+
+
+@contextmanager
+def _without_indexes(conn: sa.Connection, table: str) -> Iterator[None]:
+    """Let the indexes of an empty table be built when it is full: sorted, in a third of the time."""
+    indexes = list(
+        query(
+            conn, "SELECT name, sql FROM main.sqlite_schema WHERE tbl_name = ? AND type = 'index'", (table,)
+        )
+    )
+    for name, _ in indexes:
+        changes(conn, f"DROP INDEX main.{name}")
+    yield
+    for _, sql in indexes:
+        changes(conn, sql)
+
+
+def _upsert_eol(conn: sa.Connection, source: int) -> tuple[int, int]:
+    """(rows inserted or moved from another source, rows whose keys changed)"""
+    touched = changes(conn, _UPSERT_EOL, (source,))
+    keys = _count(conn, "eol_image")
+    return touched, changes(conn, _UPSERT_EOL_KEYS) - (_count(conn, "eol_image") - keys)
+
+
+def images_in_mapping(conn: sa.Connection) -> int:
+    """How many images the ids of the mapping are; fewer than its rows where an id stands twice."""
+    changes(conn, "CREATE TEMP TABLE seen (image_id INTEGER PRIMARY KEY)")
+    for table in SOURCES:
+        changes(
+            conn,
+            f"""INSERT OR IGNORE INTO temp.seen SELECT i.id FROM mapping.{table.name} m
+                CROSS JOIN image i ON i.treeoflife_id = id_blob(m.{ID})""",  # noqa: S608
+        )
+    found = _count(conn, "temp.seen")
+    changes(conn, "DROP TABLE temp.seen")
+    return found
+
+
+def _take_files(conn: sa.Connection, table: Table, source: int, root: Path | None, had_images: bool) -> int:
+    columns = _FOLDERS[table.name]
+    words = {"table": table.name, "number": columns.number}
+    words["name"] = f"m.{columns.name}" if columns.name != "''" else columns.name
+    changes(
+        conn,
+        """CREATE TEMP TABLE folder (number INTEGER, name TEXT, container_id INTEGER,
+                                     PRIMARY KEY (number, name)) WITHOUT ROWID""",
+    )
+    changes(
+        conn,
+        f"""INSERT INTO temp.folder (number, name)
+            SELECT DISTINCT {columns.number}, {columns.name} FROM mapping.{table.name}""",  # noqa: S608
+    )
+    _find_containers(conn, source)
+    insert_many(
+        conn,
+        """INSERT INTO container (source_id, kind, path, group_number, group_name, state)
+           VALUES (?, 'directory', ?, ?, ?, 'expected')""",
+        _new_containers(conn, table.name, source, root),
+    )
+    _find_containers(conn, source)
+    if had_images:
+        changes(conn, _LEFT.format(**words))
+    touched = changes(conn, _UPSERT_FILES.format(**words), (source,))
+    changes(conn, "DROP TABLE temp.folder")
+    return touched
+
+
+def _find_containers(conn: sa.Connection, source: int) -> None:
+    changes(
+        conn,
+        """UPDATE temp.folder SET container_id = c.id
+           FROM (SELECT min(id) AS id, group_number, coalesce(group_name, '') AS group_name
+                 FROM container WHERE source_id = ? GROUP BY 2, 3) AS c
+           WHERE c.group_number = folder.number AND c.group_name = folder.name""",
+        (source,),
+    )
+
+
+def _new_containers(
+    conn: sa.Connection, key: str, source: int, root: Path | None
+) -> Iterator[tuple[int, str, int, str | None]]:
+    on_disk: dict[tuple[int | None, str], str] = {}
+    if root is not None and root.is_dir():
+        for found in discover(key, root).containers:
+            on_disk.setdefault((found.group_number, found.group_name or ""), found.path)
+    rows = list(query(conn, "SELECT number, name FROM temp.folder WHERE container_id IS NULL"))
+    for number, name in rows:
+        path = on_disk.get((number, name)) or _FOLDERS[key].path.format(number, name)
+        yield source, path, number, name or None
+
+
+def _expect_again(conn: sa.Connection, key: str, source: int) -> None:
+    """Let the next scan read the containers with strays that the new rows claim."""
+    for container in claimed_strays(conn, key, source):
+        changes(conn, "UPDATE container SET state = 'expected' WHERE id = ?", (container,))
+
+
+def _count(conn: sa.Connection, table: str) -> int:
+    found: int = scalar(conn, f"SELECT count(*) FROM {table}")  # noqa: S608
+    return found
