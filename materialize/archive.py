@@ -267,6 +267,4 @@ def storage_error(path: Path, member: str | None, err: OSError) -> ContainerErro
         return ContainerChanged(
             path, member, "it is not there (any more)", hint="is the disk mounted? has the folder been moved?"
         )
-    return ContainerError(
-        path, member, err.strerror or str(err), hint="check the disk or mount and run again"
-    )
+    return ContainerError(path, member, err.strerror or str(err), hint="check the disk or mount and run again")

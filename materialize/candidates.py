@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
-from tol_db.blacklist import blacklisted_images, blacklisted_labels
 
 from materialize.layout import Group, Images, Ints, label_digest
 from materialize.order import reading_order
+from tol_db.blacklist import blacklisted_images, blacklisted_labels
 from tol_db.db.base import Outcome
 from tol_db.db.bulk import query
 from tol_db.db.engine import raw

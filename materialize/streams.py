@@ -41,9 +41,7 @@ class HashingReader:
     hashlib and zlib both let go of the interpreter, so the hash costs no time where a second core is free.
     """
 
-    def __init__(
-        self, file: BinaryIO, on_bytes: Callable[[int], None] | None = None, *, hashed: bool
-    ) -> None:
+    def __init__(self, file: BinaryIO, on_bytes: Callable[[int], None] | None = None, *, hashed: bool) -> None:
         self._file = file
         self._on_bytes = on_bytes
         self._sha256 = hashlib.sha256()

@@ -24,7 +24,10 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Published inputs that are there must be used: a skip then is a failure."""
     if _skipped_though_there and not hasattr(session.config, "workerinput"):
-        print(f"\nskipped although {SHARED_DATA} is there: {', '.join(_skipped_though_there)}")
+        told = f"skipped although {SHARED_DATA} is there: {', '.join(_skipped_though_there)}"
+        reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None:
+            reporter.write_line(told, red=True)
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 

@@ -111,7 +111,9 @@ def test_the_published_rare_species_lists_are_met_through_ids_and_names(db: Data
     listed = [path.rsplit("/", 1)[-1] for paths in [*seen.values(), *unseen.values()] for path in paths]
     eol = [name.split("_")[:2] for name in listed if name.split("_")[1].isdigit()]
     assert (len(seen), len(unseen), len(listed), len(eol)) == (400, 400, 15_983, 15_973)
-    images = [(n, int(content), int(page), None) for n, (content, page) in enumerate(eol, 1)]
+    images: list[tuple[int, int, int, Lineage | None]] = [
+        (n, int(content), int(page), None) for n, (content, page) in enumerate(eol, 1)
+    ]
     # every species once more, under content ids that no list has
     lineages = [parse_blacklist_name(name) for name in [*seen, *unseen]]
     images += [(50_000 + n, 10**12 + n, n, lineage) for n, lineage in enumerate(lineages)]
@@ -273,7 +275,7 @@ def test_images_and_names_that_come_later_are_met_without_reading_again(db: Data
     add_images(db, [(1, 11, 5, species("Animalia", "Parus", "major"))])
     assert images_out(db) == [1]
     assert [hit.id for hit in labels_out(db)] == [1]
-    with db.read() as conn:
+    with open_database(db.path, readonly=True).read() as conn:
         counts = match_counts(conn, 1)
     assert (counts.matched, counts.unmatched, counts.labelled_images) == (2, 0, 1)
 

@@ -12,6 +12,7 @@ import struct
 import subprocess
 import tarfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -36,7 +37,7 @@ def tar(files: dict[str, bytes], form: int = tarfile.GNU_FORMAT) -> bytes:
     return out.getvalue()
 
 
-def special(type_: bytes, name: str = "odd", **fields: object) -> bytes:
+def special(type_: bytes, name: str = "odd", **fields: Any) -> bytes:
     """An archive of one entry that is no plain file, and a plain one after it."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
@@ -106,9 +107,7 @@ def test_an_offset_is_where_the_data_begins(tmp_path: Path, form: str) -> None:
 
 @settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data(), form=st.sampled_from(sorted(FORMATS)), kind=st.sampled_from(KINDS))
-def test_any_archive_reads_as_tarfile_reads_it(
-    tmp_path: Path, data: st.DataObject, form: str, kind: str
-) -> None:
+def test_any_archive_reads_as_tarfile_reads_it(tmp_path: Path, data: st.DataObject, form: str, kind: str) -> None:
     longest = 90 if form == "ustar" else 300
     letters = st.characters(codec="ascii" if form == "ustar" else "utf-8", exclude_characters="\0/")
     names = st.text(letters, min_size=1, max_size=longest).filter(lambda name: name.strip("./ "))
@@ -128,13 +127,9 @@ def test_any_archive_reads_as_tarfile_reads_it(
 
 @settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cut=st.integers(0, 10**6), flip=st.integers(0, 10**6), kind=st.sampled_from(KINDS))
-def test_no_broken_byte_is_more_than_a_container_error(
-    tmp_path: Path, cut: int, flip: int, kind: str
-) -> None:
+def test_no_broken_byte_is_more_than_a_container_error(tmp_path: Path, cut: int, flip: int, kind: str) -> None:
     rng = random.Random(5)
-    data = bytearray(
-        stored(tmp_path, tar({f"{i}.jpg": rng.randbytes(900) for i in range(4)}), kind).read_bytes()
-    )
+    data = bytearray(stored(tmp_path, tar({f"{i}.jpg": rng.randbytes(900) for i in range(4)}), kind).read_bytes())
     data[flip % len(data)] ^= 1 << flip % 8
     path = stored(tmp_path, b"")
     path = path.with_name("b.tar.gz" if kind == "tar_gz" else "b.tar")
@@ -363,7 +358,7 @@ def test_bytes_that_are_not_utf_8_come_as_surrogates(tmp_path: Path) -> None:
     ],
 )
 def test_links_and_devices_have_no_data_whatever_size_they_claim(
-    tmp_path: Path, type_: bytes, fields: dict[str, object]
+    tmp_path: Path, type_: bytes, fields: dict[str, Any]
 ) -> None:
     odd, plain = members(stored(tmp_path, special(type_, size=4096, **fields)))
     assert (odd.is_file, odd.is_folder, odd.size) == (False, False, 0)
@@ -410,7 +405,7 @@ def test_a_sparse_file_is_no_plain_file_and_the_next_one_is_found(tmp_path: Path
 # ------------------------------------------------------------------ pax
 
 
-def pax(fields: dict[str, str], data: bytes = b"data", **info_fields: object) -> bytes:
+def pax(fields: dict[str, str], data: bytes = b"data", **info_fields: Any) -> bytes:
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as archive:
         info = tarfile.TarInfo("short.jpg")
@@ -438,9 +433,7 @@ def test_a_pax_size_stands_before_the_size_in_the_header(tmp_path: Path) -> None
     info = tarfile.TarInfo("x")
     info.type, info.size = tarfile.XHDTYPE, len(body)
     member = tarfile.TarInfo("big.jpg")
-    data = (
-        info.tobuf() + body.ljust(512, b"\0") + member.tobuf(tarfile.USTAR_FORMAT) + b"d" * 600 + bytes(424)
-    )
+    data = info.tobuf() + body.ljust(512, b"\0") + member.tobuf(tarfile.USTAR_FORMAT) + b"d" * 600 + bytes(424)
     path = stored(tmp_path, data + tar({"next.jpg": b"n"}))
     assert contents(path) == {"big.jpg": b"d" * 600, "next.jpg": b"n"}
     big = members(path)[0]
@@ -480,10 +473,7 @@ def test_a_broken_pax_header_is_a_fault_and_no_crash(tmp_path: Path, body: bytes
 def test_an_extended_header_that_would_fill_the_memory_is_refused(tmp_path: Path) -> None:
     info = tarfile.TarInfo("pax")
     info.type, info.size = tarfile.XHDTYPE, 1 << 33
-    assert (
-        "extended header of 8589934592 bytes"
-        in fault(stored(tmp_path, info.tobuf(tarfile.GNU_FORMAT)))[1].why
-    )
+    assert "extended header of 8589934592 bytes" in fault(stored(tmp_path, info.tobuf(tarfile.GNU_FORMAT)))[1].why
 
 
 @pytest.mark.parametrize("size", [-5, 1 << 62, 1 << 80])
@@ -536,9 +526,7 @@ def test_wanted_members_are_read_in_order(tmp_path: Path, kind: str, form: str) 
 def test_files_of_a_folder_are_read_by_name(tmp_path: Path) -> None:
     for name, data in FILES.items():
         (tmp_path / name).write_bytes(data)
-    read = [
-        (want.name, data) for want, data in read_members(tmp_path, "directory", wanted(tmp_path, "directory"))
-    ]
+    read = [(want.name, data) for want, data in read_members(tmp_path, "directory", wanted(tmp_path, "directory"))]
     assert read == sorted(FILES.items())
 
 
@@ -616,9 +604,7 @@ def test_a_name_that_is_not_utf_8_is_listed_and_read(tmp_path: Path) -> None:
     Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jpg")).write_bytes(b"coffee")
     (member,) = listing(tmp_path)[0]
     assert os.fsencode(member.name) == b"caf\xe9.jpg"
-    assert [data for _, data in read_members(tmp_path, "directory", wanted(tmp_path, "directory"))] == [
-        b"coffee"
-    ]
+    assert [data for _, data in read_members(tmp_path, "directory", wanted(tmp_path, "directory"))] == [b"coffee"]
 
 
 def test_the_kind_is_told_by_the_name(tmp_path: Path) -> None:

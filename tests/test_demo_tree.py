@@ -95,9 +95,7 @@ def test_the_layout_is_the_published_one(demo: Demo) -> None:
         r"dataset/inat21/train/\d{5}(_[A-Z][a-z]+){6}_[a-z-]+/[0-9a-f-]{36}\.jpg",
         r"dataset/bioscan/part[12]/BIOUG\d{5}-[A-H]\d\d\.jpg",
     )
-    counts = Counter(
-        next(i for i, form in enumerate(forms) if re.fullmatch(form, path)) for path in demo.files
-    )
+    counts = Counter(next(i for i, form in enumerate(forms) if re.fullmatch(form, path)) for path in demo.files)
     made = demo.made
     assert [counts[i] for i in range(3)] == [made.eol, made.inat21, made.bioscan]
     assert made.images == len(demo.files) == made.eol + made.inat21 + made.bioscan
@@ -117,9 +115,7 @@ def test_rows_and_files_differ_only_by_what_was_planted(demo: Demo) -> None:
     rows = {key for _, _, key in demo.rows["eol"]}
     assert rows - eol == {demo.only("no_file")}
     assert eol - rows == {Path(demo.only("no_row")).stem}
-    classes = {
-        f"dataset/inat21/train/{number:05d}_{name}/{file}" for file, name, number, _ in demo.rows["inat21"]
-    }
+    classes = {f"dataset/inat21/train/{number:05d}_{name}/{file}" for file, name, number, _ in demo.rows["inat21"]}
     assert classes == {path for path in demo.files if "/inat21/" in path}
     parts = {f"dataset/bioscan/part{part}/{file}" for part, file, _ in demo.rows["bioscan"]}
     assert parts == {path for path in demo.files if "/bioscan/" in path}
@@ -148,9 +144,7 @@ def test_lookups_name_every_row_but_the_page_without_a_name(demo: Demo) -> None:
 
 def test_raw_labels_come_in_the_spellings_of_the_real_lookup(tmp_path: Path) -> None:
     made = make_demo_tree(tmp_path / "tree", images=100)
-    lookup = json.loads(
-        (made.tree / "metadata" / "naming" / "eol_name_lookup.json").read_text(encoding="utf-8")
-    )
+    lookup = json.loads((made.tree / "metadata" / "naming" / "eol_name_lookup.json").read_text(encoding="utf-8"))
     lineages = [tuple(lineage) for lineage, *_ in lookup.values()]
     assert len(SPECIES) >= made.taxa >= 30
     assert any(lineage[0] == "Metazoa" for lineage in lineages)

@@ -57,7 +57,10 @@ def test_alembic_check_finds_models_and_migrations_equal(tmp_path: Path) -> None
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def commands(group: click.Group = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+def commands(
+    group: click.Group = cli, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    """Every command that is no group, with the words that call it."""
     ctx = click.Context(group)
     for name in group.list_commands(ctx):
         command = group.get_command(ctx, name)
@@ -68,7 +71,9 @@ def commands(group: click.Group = cli, path: tuple[str, ...] = ()) -> Iterator[t
             yield (*path, name), command
 
 
-@pytest.mark.parametrize(("path", "command"), list(commands()), ids=lambda x: "-".join(x) if isinstance(x, tuple) else "")
+@pytest.mark.parametrize(
+    ("path", "command"), [pytest.param(path, command, id="-".join(path)) for path, command in commands()]
+)
 def test_every_command_has_help_with_an_example_and_stands_in_the_docs(
     path: tuple[str, ...], command: click.Command
 ) -> None:

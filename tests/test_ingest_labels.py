@@ -19,6 +19,7 @@ from tol_db.db.engine import Database, open_database
 from tol_db.db.migrate import init
 from tol_db.errors import InputError, InputMissing, UsageError
 from tol_db.ingest.labels import CsvTable, ingest_lookup, reading
+from tol_db.label import _BY_ID_OR_FILE, _EOL, _INAT21
 from tol_db.taxonomy.names import Lineage, common
 from tol_db.taxonomy.ranks import RANKS
 
@@ -188,9 +189,7 @@ def test_the_published_corpora_get_the_names_of_their_catalog(db: Database, corp
     for key in ("eol", "inat21", "bioscan"):
         ingest_lookup(db, key, metadata / "naming" / f"{key}_name_lookup.json")
     ranks = 'kingdom, phylum, class, "order", family, genus, species'
-    named = rows(
-        db, f"SELECT i.treeoflife_id, {ranks}, common_name FROM image i JOIN label l ON l.id = i.label_id"
-    )
+    named = rows(db, f"SELECT i.treeoflife_id, {ranks}, common_name FROM image i JOIN label l ON l.id = i.label_id")
     assert len(named) == len(catalog) > 100
     for blob, *texts in named:
         row = catalog[str(uuid.UUID(bytes=blob))]
@@ -217,6 +216,13 @@ def add_catalog_image(db: Database, row: dict[str, str]) -> None:
             ("UPDATE image SET container_id = (SELECT id FROM container WHERE path = ?) WHERE id = ?",
              (str(folder), number)),
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("sql", [_EOL, _INAT21, _BY_ID_OR_FILE])
+def test_keys_are_looked_up_by_index(db: Database, sql: str) -> None:
+    steps = [row[3] for row in rows(db, "EXPLAIN QUERY PLAN " + sql, 1)]
+    assert {step for step in steps if step.startswith("SCAN")} <= {"SCAN i", "SCAN image", "SCAN n"}
+    assert any("SEARCH" in step and "source_id=? AND key=?" in step for step in steps)
 
 
 # ------------------------------------------------------------------ reading again
@@ -269,15 +275,11 @@ def test_of_two_lookups_the_one_read_last_names_a_key_of_both(db: Database, tmp_
     assert (back.stored.keys_taken_over, called(db)) == (1, ["Parus major", "Parus major"])
 
 
-def test_a_label_put_in_place_of_the_published_one_stays_while_that_one_does(
-    db: Database, tmp_path: Path
-) -> None:
+def test_a_label_put_in_place_of_the_published_one_stays_while_that_one_does(db: Database, tmp_path: Path) -> None:
     add_eol(db, [7])
     ingest_lookup(db, "eol", lookup(tmp_path, {"7": [PARUS, ""], "8": [ERICA, ""]}))
     run(db, ("UPDATE image SET published_label_id = label_id, label_id = 2", ()))
-    assert (
-        ingest_lookup(db, "eol", lookup(tmp_path, {"7": [PARUS, ""], "8": [ERICA, "x"]})).images_changed == 0
-    )
+    assert ingest_lookup(db, "eol", lookup(tmp_path, {"7": [PARUS, ""], "8": [ERICA, "x"]})).images_changed == 0
     assert called(db) == ["Erica carnea"]
     ingest_lookup(db, "eol", lookup(tmp_path, {"7": [PARUS, "Great tit"]}))
     assert rows(db, "SELECT published_label_id, label_id = 2 FROM image") == [(None, 0)]
@@ -401,9 +403,7 @@ def test_bioscan_metadata_names_raw_images_by_their_file(db: Database, tmp_path:
     path = lookup(tmp_path, BIOSCAN_FORMS[name](RECORDS), name)
     result = ingest_lookup(db, "bioscan", path)
     assert called(db) == ["", "Sympetrum danae", "Sympetrum danae", None]
-    assert rows(
-        db, 'SELECT kingdom, phylum, class, "order", family, genus, species, common_name FROM label'
-    ) == [
+    assert rows(db, 'SELECT kingdom, phylum, class, "order", family, genus, species, common_name FROM label') == [
         ("Animalia", "Arthropoda", "Insecta", "Diptera", "", "", "", ""),
         ("Animalia", "Arthropoda", "Insecta", "Odonata", "Libellulidae", "Sympetrum", "danae", ""),
     ]

@@ -116,9 +116,7 @@ def test_the_same_file_again_changes_nothing_and_says_so(db: Database, tmp_path:
     assert dump(db)["image_licence"] == before["image_licence"]
 
 
-def test_rows_of_no_image_are_counted_and_shown_and_met_when_the_image_comes(
-    db: Database, tmp_path: Path
-) -> None:
+def test_rows_of_no_image_are_counted_and_shown_and_met_when_the_image_comes(db: Database, tmp_path: Path) -> None:
     path = licences(tmp_path, row(1), *(row(n) for n in range(70, 78)))
     result = ingest_licences(db, path)
     assert (result.rows, result.images, result.no_image) == (9, 1, 8)
@@ -235,9 +233,7 @@ def test_the_published_licences_come_back_as_they_stand(db: Database) -> None:
     with sqlite3.connect(db.path) as connection:
         for number, line in enumerate(published.values(), 100):
             blob = uuid.UUID(line["treeoflife_id"]).bytes
-            connection.execute(
-                "INSERT INTO image (id, treeoflife_id, source_id) VALUES (?, ?, 1)", (number, blob)
-            )
+            connection.execute("INSERT INTO image (id, treeoflife_id, source_id) VALUES (?, ?, 1)", (number, blob))
             keys = (number, line["eol_content_id"], line["eol_page_id"])
             connection.execute("INSERT INTO eol_image VALUES (?, ?, ?)", keys)
     result = ingest_licences(db, path)

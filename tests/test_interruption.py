@@ -56,9 +56,8 @@ def complete(db: Path) -> set[str]:
 
 
 def stamps(out: Path, names: set[str]) -> dict[str, tuple[int, int]]:
-    return {
-        name: ((out / "224x224" / name).stat().st_ino, (out / "224x224" / name).stat().st_mtime_ns) for name in names
-    }
+    found = {name: (out / "224x224" / name).stat() for name in names}
+    return {name: (status.st_ino, status.st_mtime_ns) for name, status in found.items()}
 
 
 def check_converged(db: Path, out: Path, expected: dict[str, bytes]) -> None:
@@ -180,7 +179,12 @@ def test_a_second_run_is_told_who_holds_the_dataset(fresh: tuple[Path, Path, dic
     db, out, expected = fresh
     process = start(db, "materialize", "--workers", 1)
     wait_for_a_shard(out, process)
+    workers = [pid for pid in members_of(process.pid) if is_worker(pid)]
+    for pid in workers:
+        os.kill(pid, signal.SIGSTOP)  # however slow the second run is to start, the first is still at work
     refused = tol_db(db, "materialize", expect=75)
+    for pid in workers:
+        os.kill(pid, signal.SIGCONT)
     assert f"process {process.pid}" in refused.stderr
     process.communicate(timeout=120)
     assert process.returncode == 0

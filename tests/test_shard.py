@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import tarfile
 from pathlib import Path
 
@@ -155,7 +154,7 @@ def test_small_files_are_replaced_whole(tmp_path: Path) -> None:
     write_synced(path, b"1", "x")
     write_synced(path, b"22", "y")
     assert path.read_bytes() == b"22"
-    assert os.listdir(path.parent) == ["marker.json"]
+    assert [p.name for p in path.parent.iterdir()] == ["marker.json"]
 
 
 def receipt(**changes: object) -> Receipt:

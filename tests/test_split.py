@@ -141,16 +141,12 @@ def test_seeds_give_different_splits(db: Database) -> None:
     assert 400 < same < 600
 
 
-PROPERTY = settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+PROPERTY = settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @PROPERTY
 @given(st.lists(st.integers(0, 500), unique=True, max_size=80), st.randoms(), st.floats(0.05, 0.95))
-def test_the_order_of_images_plays_no_part(
-    folder: Path, numbers: list[int], random: Any, fraction: float
-) -> None:
+def test_the_order_of_images_plays_no_part(folder: Path, numbers: list[int], random: Any, fraction: float) -> None:
     one, two = new_db(folder), new_db(folder)
     add_images(one, numbers)
     shuffled = list(numbers)
@@ -268,9 +264,7 @@ def test_extension_says_which_splits_took_how_many(db: Database) -> None:
 def test_what_is_left_of_a_published_split_takes_new_images(db: Database) -> None:
     add_images(db, range(10))
     with sqlite3.connect(db.path) as connection:
-        connection.execute(
-            "INSERT INTO split (id, name, policy, created_at) VALUES (1, 'val', 'published', '')"
-        )
+        connection.execute("INSERT INTO split (id, name, policy, created_at) VALUES (1, 'val', 'published', '')")
         connection.executemany("INSERT INTO split_member VALUES (1, ?)", [(1,), (2,)])
     make_split(db, "train", complement_of="val")
     make_split(db, "small", fraction=0.5, within="train")
@@ -307,9 +301,10 @@ def test_a_name_that_is_taken_is_refused(db: Database) -> None:
 
 def test_a_split_that_is_not_there_is_told_with_those_that_are(db: Database) -> None:
     make_split(db, "val", fraction=0.5)
-    for call in ({"complement_of": "nosuch"}, {"fraction": 0.1, "within": "nosuch"}):
+    calls: list[Any] = [{"complement_of": "nosuch"}, {"fraction": 0.1, "within": "nosuch"}]
+    for call in calls:
         with pytest.raises(UsageError, match="no split 'nosuch'") as refused:
-            make_split(db, "train", **call)  # type: ignore[arg-type]
+            make_split(db, "train", **call)
         assert refused.value.hint == "splits that exist: val"
 
 
@@ -439,16 +434,12 @@ def test_a_changed_list_changes_the_split_while_nothing_was_made_of_it(db: Datab
     make_split(db, "rest", complement_of="mine")
     path.write_text(str(tree_id(2)))
     before = dump(db)
-    with pytest.raises(
-        UsageError, match=r"3 images of 'mine' are not in it any more, and split rest uses it"
-    ):
+    with pytest.raises(UsageError, match=r"3 images of 'mine' are not in it any more, and split rest uses it"):
         ingest_split(db, "mine", path)
     assert dump(db) == before
 
 
-def test_an_id_whose_image_comes_later_is_met_when_the_list_is_read_again(
-    db: Database, tmp_path: Path
-) -> None:
+def test_an_id_whose_image_comes_later_is_met_when_the_list_is_read_again(db: Database, tmp_path: Path) -> None:
     add_images(db, range(3))
     path = tmp_path / "ids.txt"
     path.write_text("\n".join(str(tree_id(n)) for n in (1, 7)))

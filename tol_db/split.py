@@ -161,9 +161,7 @@ def find(conn: sa.Connection, name: str) -> Policy:
 def require_free(conn: sa.Connection, name: str) -> None:
     """Raises: NameTaken."""
     if scalar(conn, "SELECT 1 FROM split WHERE name = ?", (name,)):
-        raise NameTaken(
-            f"there is a split {name!r} already", hint="a split is not made anew; choose another name"
-        )
+        raise NameTaken(f"there is a split {name!r} already", hint="a split is not made anew; choose another name")
 
 
 def add(

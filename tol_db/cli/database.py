@@ -1,4 +1,4 @@
-"""``tol-db init``, ``upgrade``, ``backup``."""
+"""``tol-db init | upgrade | backup``."""
 
 from __future__ import annotations
 
@@ -14,27 +14,28 @@ from tol_db.settings import Settings
 @click.command()
 @db_settings
 def init(settings: Settings) -> None:
-    """Make a new, empty database at the current schema.
+    """Make a new, empty database.
 
     \b
     Example:
       tol-db init
-      tol-db --db /local/disk/tol.sqlite init
+      tol-db --db /data/tol.sqlite init
     """
     from tol_db.db import migrate
 
     migrate.init(settings.database)
-    click.echo(f"{settings.database}: a new database; next: tol-db ingest tol10m DIR")
+    click.echo(f"{settings.database}: made; next: tol-db ingest tol10m DIR")
 
 
 @click.command()
-@click.option("--to", metavar="REVISION", help="Another revision than the current, older ones too.")
+@click.option("--to", metavar="REVISION", help="Another schema revision, older or newer.  [the newest]")
 @db_settings
 def upgrade(settings: Settings, to: str | None) -> None:
-    """Move a database to this version's schema. Make a backup first.
+    """Move the database to this version's schema; all of it or nothing.
 
     \b
     Example:
+      tol-db backup before.sqlite
       tol-db upgrade
     """
     from tol_db.db import migrate
@@ -43,31 +44,29 @@ def upgrade(settings: Settings, to: str | None) -> None:
     if before == after:
         click.echo(f"{settings.database}: schema {after} already")
     else:
-        click.echo(f"{settings.database}: moved from schema {before} to {after}")
+        click.echo(f"{settings.database}: schema moved from {before} to {after}")
 
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("target", metavar="FILE", type=click.Path(path_type=Path))
 @db_settings
-def backup(settings: Settings, file: Path) -> None:
-    """Copy the database to FILE, also while it is in use; the copy is checked.
+def backup(settings: Settings, target: Path) -> None:
+    """Copy the database to FILE, also while a run writes to it; the copy is checked.
 
     \b
     Example:
-      tol-db backup tol-2026-01-31.sqlite
+      tol-db backup /backup/tol-2026-03-01.sqlite
     """
     from tol_db.db import migrate
-    from tol_db.db.engine import revision_of
 
-    revision = revision_of(settings.database)
     with progress.track("copying", unit="pages") as tracker:
-        done = 0
+        copied = 0
 
-        def on_pages(pages: int, total: int) -> None:
-            nonlocal done
+        def advance(done: int, total: int) -> None:
+            nonlocal copied
             tracker.expect(total)
-            tracker.advance(pages - done)
-            done = pages
+            tracker.advance(done - copied)
+            copied = done
 
-        migrate.backup(settings.database, file, on_pages)
-    click.echo(f"{file}: schema {revision}, {file.stat().st_size:,} bytes")
+        migrate.backup(settings.database, target, advance)
+    click.echo(f"{settings.database}: copied to {target} ({progress.amount(target.stat().st_size, 'bytes')})")

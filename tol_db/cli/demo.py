@@ -55,16 +55,16 @@ def demo(folder: Path, images: int, recipe: str, workers: int | None) -> None:
     _run(database, "export", "sizes", "--dataset", DATASET)
     _run(database, "doctor")
     _run(database, "report", "status")
-    click.echo(
-        f"""
-Where to look:
-  {shards}/224x224/<split>/shard-*.tar   WebDataset shards
-  {catalog}   one row per image and split
-  {database}   the database; try:
-    tol-db --db {database} report summary
-    tol-db --db {database} report audit exclusions_by_reason
-    sqlite3 {database} "SELECT * FROM v_sample WHERE outcome <> 'written'\""""
-    )
+    for line in (
+        "",
+        "Where to look:",
+        f"  {shards}/224x224/<split>/shard-*.tar: WebDataset shards",
+        f"  {catalog}: one row per image and split",
+        f"  {database}: the database; try",
+        f"    tol-db --db {database} report summary",
+        f"    tol-db --db {database} report audit exclusions_by_reason",
+    ):
+        click.echo(line)
 
 
 def _is_planned(database: Path) -> bool:

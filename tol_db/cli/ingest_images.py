@@ -59,9 +59,7 @@ def tol10m(settings: Settings, folder: Path, no_scan: bool) -> None:
 )
 @click.option("--rehash", is_flag=True, help="Compare checksums also where size and time are unchanged.")
 @db_settings
-def containers(
-    settings: Settings, folder: Path, source: str | None, only: range | None, rehash: bool
-) -> None:
+def containers(settings: Settings, folder: Path, source: str | None, only: range | None, rehash: bool) -> None:
     """Scan archives and folders: which file is which image, and where it lies.
 
     DIR is a TreeOfLife-10M tree or the folder of one source. What was scanned before is read again only when

@@ -97,9 +97,7 @@ def split(
 @click.command()
 @click.argument("name", metavar="NAME")
 @click.option("--images", multiple=True, type=_FILE, help="Only the images it lists stay out (repeat).")
-@click.option(
-    "--species", multiple=True, type=_FILE, help="Its species and the images it lists stay out (repeat)."
-)
+@click.option("--species", multiple=True, type=_FILE, help="Its species and the images it lists stay out (repeat).")
 @click.option("--reason", default="", help="Why; kept with the list.")
 @click.option("--allow-unmatched", is_flag=True, help="Accept a file of which nothing is in this database.")
 @db_settings

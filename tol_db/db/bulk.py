@@ -6,29 +6,19 @@ import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import sqlalchemy as sa
 
 from tol_db.db.engine import raw
 
-T = TypeVar("T")
-
 BATCH = 20_000
-"""Rows per executemany: enough that the call costs nothing, few enough that memory stays flat."""
+"""Rows that a caller may hold at a time: enough that a call costs nothing, few enough that memory is flat."""
 
 
 def utc_now() -> str:
     """Now as the database writes times: ``2026-01-31T12:00:00Z``."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def batches(rows: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
-    """The rows in lists of ``size``; the last may be shorter."""
-    iterator = iter(rows)
-    while batch := list(islice(iterator, size)):
-        yield batch
 
 
 def insert_many(conn: sa.Connection, sql: str, rows: Iterable[Sequence[Any]]) -> int:
@@ -39,8 +29,7 @@ def insert_many(conn: sa.Connection, sql: str, rows: Iterable[Sequence[Any]]) ->
     """
     driver = raw(conn)
     before = driver.total_changes
-    for batch in batches(rows):
-        driver.executemany(sql, batch)
+    driver.executemany(sql, rows)
     return driver.total_changes - before
 
 

@@ -32,7 +32,25 @@ CACHE_KIB = 64 * 1024
 def file_uri(path: Path, **parameters: str | int) -> str:
     """A ``file:`` URI that SQLite opens, for a path with any characters in it."""
     query = "&".join(f"{k}={v}" for k, v in parameters.items())
-    return f"file:{quote(str(path.absolute()))}" + (f"?{query}" if query else "")
+    return f"file:{quote(os.fsencode(path.absolute()))}" + (f"?{query}" if query else "")
+
+
+def reading_uri(path: Path) -> str:
+    """A URI to read a database that is not to be changed; ``PRAGMA query_only`` has to see to that.
+
+    Where we may write, SQLite gets a connection that may: only such a one puts right what a crash left, checks
+    CHECK constraints, and removes the file of a write-ahead log's shared memory when it is closed. Where we may
+    not (an archive, a colleague's project), that file cannot be made, or would lock the owner out; the
+    database is then read as ``immutable``, which is right as long as no log lies beside it
+    (sqlite.org/wal.html, "Read-Only Databases").
+    """
+    if os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK):
+        return file_uri(path, mode="rw")
+    return file_uri(path, mode="ro") if _log_beside(path) else file_uri(path, immutable=1)
+
+
+def _log_beside(path: Path) -> bool:
+    return any(Path(f"{path}{suffix}").exists() for suffix in ("-wal", "-journal"))
 
 
 class Database:
@@ -49,16 +67,19 @@ class Database:
         event.listen(self.engine, "begin", _begin)
 
     def _connect(self) -> sqlite3.Connection:
-        uri = file_uri(self.path, mode="ro" if self.readonly else "rw")
+        uri = reading_uri(self.path) if self.readonly else file_uri(self.path, mode="rw")
         # isolation_level None: the driver begins nothing by itself, _begin does
-        return sqlite3.connect(
+        connection = sqlite3.connect(
             uri, uri=True, isolation_level=None, timeout=BUSY_SECONDS, check_same_thread=False
         )
+        if self.readonly:
+            connection.execute("PRAGMA query_only = ON")
+        return connection
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """One consistent view; nothing is changed."""
-        with self._translated(), self.engine.connect() as conn, conn.begin():
+        with self.translated(), self.engine.connect() as conn, conn.begin():
             yield conn
 
     @contextmanager
@@ -69,13 +90,14 @@ class Database:
             CannotWrite: full disk, read-only file.
             Interrupted: another writer kept the lock for a minute.
         """
-        with self._translated(), self.engine.connect() as plain:
+        with self.translated(), self.engine.connect() as plain:
             conn = plain.execution_options(tol_db_immediate=True)
             with conn.begin():
                 yield conn
 
     @contextmanager
-    def _translated(self) -> Iterator[None]:
+    def translated(self) -> Iterator[None]:
+        """What SQLite complains of within becomes an error of ours, where it is one that a user can act upon."""
         try:
             yield
         except sa.exc.DBAPIError as err:
@@ -83,7 +105,7 @@ class Database:
             if translated is None:
                 raise
             raise translated from err
-        except sqlite3.OperationalError as err:
+        except sqlite3.DatabaseError as err:  # of the driver itself, where a statement went past SQLAlchemy
             translated = translate(err, self.path)
             if translated is None:
                 raise
@@ -171,13 +193,17 @@ def revision_of(path: Path) -> str:
     require_sqlite()
     require_ours(path)
     try:
-        connection = sqlite3.connect(file_uri(path, mode="ro"), uri=True)
+        # a log may be what a crash left: then it has to be put right first; without one nothing is made beside
+        # a database that may be refused
+        uri = reading_uri(path) if _log_beside(path) else file_uri(path, immutable=1)
+        connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)
         try:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
         finally:
             connection.close()
     except sqlite3.Error as err:
-        raise NotADatabase(f"{path}: {err}", hint="restore the last `tol-db backup`") from err
+        told = translate(err, path)
+        raise told or NotADatabase(f"{path}: {err}", hint="restore the last `tol-db backup`") from err
     if row is None:
         raise NotADatabase(f"{path}: it has no schema revision", hint="restore the last `tol-db backup`")
     return str(row[0])
@@ -186,9 +212,7 @@ def revision_of(path: Path) -> str:
 def require_ours(path: Path) -> None:
     """Refuse what is not a tol-db database, from its first 100 bytes (sqlite.org/fileformat.html §1.3)."""
     if path.is_dir():
-        raise NotADatabase(
-            f"{path} is a folder, not a database", hint="name the file: --db FOLDER/tol.sqlite"
-        )
+        raise NotADatabase(f"{path} is a folder, not a database", hint="name the file: --db FOLDER/tol.sqlite")
     try:
         with path.open("rb") as file:
             header = file.read(100)
@@ -203,9 +227,7 @@ def require_ours(path: Path) -> None:
         what = "an empty file" if not header else "not an SQLite file"
         raise NotADatabase(f"{path}: {what}", hint="name a tol-db database with --db")
     if int.from_bytes(header[68:72], "big") != APPLICATION_ID:
-        raise NotADatabase(
-            f"{path}: an SQLite file, but not a tol-db database", hint="name another with --db"
-        )
+        raise NotADatabase(f"{path}: an SQLite file, but not a tol-db database", hint="name another with --db")
 
 
 def require_writable(path: Path) -> None:

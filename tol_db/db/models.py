@@ -93,9 +93,7 @@ class StrayMember(Base):
     """A member on disk that no image row claims, and why."""
 
     __tablename__ = "stray_member"
-    container_id: Mapped[int] = mapped_column(
-        ForeignKey("container.id", ondelete="CASCADE"), primary_key=True
-    )
+    container_id: Mapped[int] = mapped_column(ForeignKey("container.id", ondelete="CASCADE"), primary_key=True)
     member_index: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     member: Mapped[str]
     size: Mapped[int | None] = mapped_column("bytes")
@@ -237,9 +235,7 @@ class Image(Base):
         ForeignKey("label.id"), comment="where label_id is not the published one any more"
     )
     __table_args__ = (
-        CheckConstraint(
-            "typeof(treeoflife_id) = 'blob' AND length(treeoflife_id) = 16", name="treeoflife_id"
-        ),
+        CheckConstraint("typeof(treeoflife_id) = 'blob' AND length(treeoflife_id) = 16", name="treeoflife_id"),
         CheckConstraint("member_index IS NULL OR container_id IS NOT NULL", name="located"),
     )
 

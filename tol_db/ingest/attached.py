@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from tol_db.db.engine import CACHE_KIB, Database, file_uri, raw
 from tol_db.errors import CannotWrite, InputError, InputMissing
+from tol_db.ingest.layout import escaped, is_stored
 
 LOAD_CACHE_KIB = 400 * 1024
 """Room for the unique index of ten million ids (300 MB) while rows come in any order of id."""
@@ -44,6 +45,8 @@ class Foreign:
     def at(cls, path: Path) -> Foreign:
         """Raises: InputError, where it is no SQLite file; InputMissing, where it cannot be read."""
         path = path.resolve()
+        if not is_stored(str(path)):
+            raise InputError(f"{escaped(str(path))}: its name is not UTF-8", hint="rename it")
         try:
             with path.open("rb") as file:
                 header = file.read(16)

@@ -140,9 +140,7 @@ def ingest_blacklist(
         removed = _remove_vanished(conn, blacklist, name)
         added = scalar(conn, _COUNT_NEW, (blacklist,))
         changes(conn, _STORE, (blacklist,))
-        reports = tuple(
-            _report(conn, blacklist, number, role, path) for number, (role, path) in enumerate(inputs)
-        )
+        reports = tuple(_report(conn, blacklist, number, role, path) for number, (role, path) in enumerate(inputs))
         for report in reports:
             if not report.counts.matched and not allow_unmatched:
                 raise InputError(

@@ -13,7 +13,7 @@ RAW_NAMESPACE = uuid.UUID("05b99d57-e95b-553c-b64b-207ab9ffa7d5")
 """Of the ids of images that no mapping names. Made once: ``uuid5(NAMESPACE_DNS, "raw-images.tol-db")``."""
 
 SYSTEM_FILE = "a file of the operating system"
-NOT_UTF8 = "its name is not UTF-8"
+NOT_STORED = "its name is not UTF-8; such bytes are shown as \\xNN"
 NOT_A_PICTURE = "not a picture by its name"
 NOT_AN_ID = "named neither by a TreeOfLife id nor <content_id>_<page_id>_eol….jpg"
 NEEDS_MAPPING = "named by a TreeOfLife id: a mapping.sqlite is needed to know what it is"
@@ -111,7 +111,7 @@ def raw_folder(source: str, folder: str) -> Claimer:
 
 def _unusable(name: str, file: str) -> str | None:
     if not is_stored(name):
-        return NOT_UTF8
+        return NOT_STORED
     if file in (".DS_Store", "Thumbs.db", "desktop.ini") or file.startswith("._"):
         return SYSTEM_FILE
     return None

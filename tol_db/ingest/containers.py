@@ -55,15 +55,20 @@ def ingest_containers(
         UsageError: no source has image rows, or the range names none of the containers.
         InputMissing, InputError: a root is not there, is no folder, or is empty though it was scanned before.
     """
-    scans = [_scan_mapped(db, key, root, only, rehash) for key, root in roots.items()]
-    if not any(scan.has_rows for scan in scans):
-        keys = ", ".join(scan.key for scan in scans)
+    result = scan_all(db, roots, only=only, rehash=rehash)
+    if not any(scan.has_rows for scan in result.sources):
+        keys = ", ".join(scan.key for scan in result.sources)
         raise UsageError(
             f"{db.path}: no image rows of {keys}, so no file could be matched",
             hint="first `tol-db ingest tol10m DIR` for a mapping.sqlite, "
             "or `tol-db ingest eol|inat21|bioscan DIR` where there is none",
         )
-    return counted(db, scans)
+    return result
+
+
+def scan_all(db: Database, roots: Roots, *, only: range | None = None, rehash: bool = False) -> ContainersResult:
+    """As :func:`ingest_containers`, but it is no error where no source has image rows."""
+    return counted(db, [_scan_mapped(db, key, root, only, rehash) for key, root in roots.items()])
 
 
 def counted(db: Database, scans: Sequence[SourceScan]) -> ContainersResult:

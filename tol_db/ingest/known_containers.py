@@ -116,17 +116,16 @@ def mark_missing(conn: sa.Connection, key: str, known: Sequence[Known], on_disk:
 def place(conn: sa.Connection, source: int, found: Found, known: Known | None) -> int:
     """The id of a container's row, which is made, or moved to where the container lies now."""
     if known is not None:
-        changes(
-            conn, "UPDATE container SET path = ?, kind = ? WHERE id = ?", (found.path, found.kind, known.id)
-        )
+        changes(conn, "UPDATE container SET path = ?, kind = ? WHERE id = ?", (found.path, found.kind, known.id))
         return known.id
     changes(
         conn,
         """INSERT INTO container (source_id, kind, path, group_number, group_name, state)
-           VALUES (?, ?, ?, ?, ?, 'expected')""",
+           VALUES (?, ?, ?, ?, ?, 'expected')
+           ON CONFLICT (source_id, path) DO NOTHING""",  # another process may have been quicker
         (source, found.kind, found.path, found.group_number, found.group_name),
     )
-    container: int = scalar(conn, "SELECT last_insert_rowid()")
+    container: int = scalar(conn, "SELECT id FROM container WHERE source_id = ? AND path = ?", (source, found.path))
     return container
 
 

@@ -224,9 +224,7 @@ def json_items(file: TextInput) -> Iterator[tuple[str | None, Any]]:
     except (ijson.JSONError, ValueError, ArithmeticError) as err:
         where = f"{file.path}: " + ("" if key is None else f"at key {shown(key)}: ")
         why = re.split(r"\n|\\n", str(err))[0].removeprefix("b'")
-        raise InputError(
-            f"{where}not the JSON wanted: {why}", hint="is it whole and the right file?"
-        ) from None
+        raise InputError(f"{where}not the JSON wanted: {why}", hint="is it whole and the right file?") from None
 
 
 def shown(text: str) -> str:
@@ -313,9 +311,7 @@ def _names(file: TextInput, source_key: str) -> Iterator[NamedKey]:
 def _lookup_names(file: TextInput, source_key: str) -> Iterator[NamedKey]:
     for number, (key, value) in enumerate(json_items(file), 1):
         if key is None:
-            raise InputError(
-                f"{file.path}: a list; an object of key → names is wanted", hint="the right file?"
-            )
+            raise InputError(f"{file.path}: a list; an object of key → names is wanted", hint="the right file?")
         where = f"key {shown(key)}"
         ranks, common_name = _seven_and_common(file, where, value)
         canonical = _canonical_key(source_key, key)
@@ -339,9 +335,7 @@ def _seven_and_common(file: TextInput, where: str, value: Any) -> tuple[list[str
         )
     for text in texts:
         if len(require_text(file, where, text)) > MAX_NAME:
-            raise InputError(
-                f"{file.path}: {where}: a name of {len(text):,} characters", hint="mend the file"
-            )
+            raise InputError(f"{file.path}: {where}: a name of {len(text):,} characters", hint="mend the file")
     return texts[:-1], texts[-1]
 
 

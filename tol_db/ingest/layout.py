@@ -141,9 +141,7 @@ def _sort_in(
     elif found is None or why_not:
         ignored.append(Ignored(prefix + name, why_not or _why_ignored(key, folder / name)))
     else:
-        containers.append(
-            Found(prefix + name, found.kind, found.group_number, found.group_name, found.number)
-        )
+        containers.append(Found(prefix + name, found.kind, found.group_number, found.group_name, found.number))
 
 
 def _recognised(key: str, folder: Path, name: str) -> Found | None:

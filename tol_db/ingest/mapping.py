@@ -22,8 +22,14 @@ from tol_db.errors import InputError
 from tol_db.ingest.attached import Foreign, attached, enlarge, shrink, unreadable
 from tol_db.ingest.files import InputFile, look, record, require_file, sha256_of, source_id
 from tol_db.ingest.layout import Roots
-from tol_db.ingest.mapping_images import SourceRows, images_in_mapping, require_mapped, take_images
-from tol_db.ingest.mapping_splits import SplitRows, read_split_rows, take_splits
+from tol_db.ingest.mapping_images import (
+    SourceRows,
+    drop_keys_of_others,
+    images_in_mapping,
+    require_mapped,
+    take_images,
+)
+from tol_db.ingest.mapping_splits import SplitRows, match_split_rows, take_splits
 from tol_db.ingest.mapping_tables import SOURCES, SPLIT, require_distinct, require_ids, require_sound
 from tol_db.label import apply_labels
 from tol_db.split import Extended, extend_policies
@@ -131,10 +137,11 @@ def _take(conn: sa.Connection, path: Path, roots: Roots, tracker: progress.Track
             taken.append(take_images(conn, table, ids[table.name], root, read))
             tracker.advance(read)
         named = _require_distinct_rows(conn, path, taken, rows)
-    shrink(conn)
-    members = read_split_rows(conn, path, counts[SPLIT.name])
-    matched = len(members.images)
-    splits = take_splits(conn, members)
+        if any(source.changed for source in taken):
+            drop_keys_of_others(conn, ids["eol"])
+        shrink(conn)
+        matched = match_split_rows(conn)
+    splits = take_splits(conn)
     tracker.advance(counts[SPLIT.name])
     images = _images_of(conn, tuple(ids.values()))
     labelled = sum(apply_labels(conn, source) for source in ids.values())
@@ -167,8 +174,9 @@ def _faults(conn: sa.Connection, path: Path) -> Iterator[None]:
         if not interrupted and not isinstance(err, sqlite3.IntegrityError):
             raise
         try:
-            for table in SOURCES:
+            for table in (*SOURCES, SPLIT):
                 require_ids(conn, path, table)
+            require_distinct(conn, path, (SPLIT,))
         except sqlite3.OperationalError as fault:
             raise unreadable(path, fault) from fault
         if interrupted:  # Ctrl-C within id_blob; SQLite swallows the exception

@@ -89,6 +89,12 @@ WHERE source_id <> excluded.source_id OR container_id IS NOT excluded.container_
    OR member IS NOT excluded.member"""  # noqa: S608
 
 # containers that hold files of images which the mapping now puts elsewhere: those files are strays
+_LEFT_FOR_EOL = f"""
+UPDATE container SET state = 'expected'
+WHERE state IN ('scanned', 'damaged') AND id IN (
+    SELECT i.container_id FROM mapping.eol m CROSS JOIN image i ON i.treeoflife_id = id_blob(m.{ID})
+    WHERE i.member_index IS NOT NULL AND i.source_id <> ?)"""  # noqa: S608
+
 _LEFT = f"""
 UPDATE container SET state = 'expected'
 WHERE state IN ('scanned', 'damaged') AND id IN (
@@ -153,9 +159,7 @@ def _insert_eol(conn: sa.Connection, source: int) -> int:
 def _without_indexes(conn: sa.Connection, table: str) -> Iterator[None]:
     """Let the indexes of an empty table be built when it is full: sorted, in a third of the time."""
     indexes = list(
-        query(
-            conn, "SELECT name, sql FROM main.sqlite_schema WHERE tbl_name = ? AND type = 'index'", (table,)
-        )
+        query(conn, "SELECT name, sql FROM main.sqlite_schema WHERE tbl_name = ? AND type = 'index'", (table,))
     )
     for name, _ in indexes:
         changes(conn, f"DROP INDEX main.{name}")
@@ -166,9 +170,20 @@ def _without_indexes(conn: sa.Connection, table: str) -> Iterator[None]:
 
 def _upsert_eol(conn: sa.Connection, source: int) -> tuple[int, int]:
     """(rows inserted or moved from another source, rows whose keys changed)"""
+    changes(conn, _LEFT_FOR_EOL, (source,))
     touched = changes(conn, _UPSERT_EOL, (source,))
     keys = _count(conn, "eol_image")
     return touched, changes(conn, _UPSERT_EOL_KEYS) - (_count(conn, "eol_image") - keys)
+
+
+def drop_keys_of_others(conn: sa.Connection, eol: int) -> None:
+    """An image that has moved from EOL to another source has no keys of EOL any more."""
+    changes(
+        conn,
+        """DELETE FROM eol_image WHERE image_id IN (
+               SELECT e.image_id FROM eol_image e JOIN image i ON i.id = e.image_id WHERE i.source_id <> ?)""",
+        (eol,),
+    )
 
 
 def images_in_mapping(conn: sa.Connection) -> int:

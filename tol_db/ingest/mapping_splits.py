@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 import sqlalchemy as sa
 
-from tol_db.db.bulk import BATCH, changes, insert_many, query, scalar, utc_now
-from tol_db.db.engine import raw
+from tol_db.db.bulk import changes, query, scalar, utc_now
 from tol_db.errors import NameTaken
-from tol_db.ingest.attached import unreadable
-from tol_db.ingest.id_index import CHUNK, IdIndex, Numbers, ids_of
-from tol_db.ingest.mapping_tables import ID, SPLIT, require_distinct, require_ids
+from tol_db.ingest.mapping_tables import ID
+
+# name → which rows of the mapping's table split are in it
+_RULES = {
+    "val": "is_val = 1",
+    "train": "is_val = 0",
+    "train_small": "is_val = 0 AND is_train_small = 1",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,60 +57,36 @@ class SplitRows:
         return lines
 
 
-@dataclass(frozen=True, slots=True)
-class Members:
-    """The rows of the table split whose id is an image.
+def match_split_rows(conn: sa.Connection) -> int:
+    """Gather the rows of the table split by image, in ``temp.split_row``; how many name an image.
 
-    Attributes:
-        images: keys of image rows, ascending.
-        is_val, is_small: of each.
-    """
-
-    images: Numbers
-    is_val: npt.NDArray[np.bool_]
-    is_small: npt.NDArray[np.bool_]
-
-
-def read_split_rows(conn: sa.Connection, path: Path, rows: int) -> Members:
-    """Find the image of each row of the table split.
-
-    Args:
-        conn: with the mapping attached and its images in the database.
-        path: of the mapping.
-        rows: of the table.
+    The ids are sorted before they are looked up, and the images after it: ten million look-ups in sorted order
+    take half the time of as many at random, and the rows of a table lie where they belong.
 
     Raises:
-        InputError: an id is none, or stands twice.
+        sqlite3.IntegrityError: an id is none, or stands twice.
     """
-    index = IdIndex(conn)
-    images = np.empty(rows, np.int64)
-    flags = np.empty((rows, 2), np.bool_)
-    start = 0
-    try:
-        cursor = raw(conn).execute(f"SELECT {ID}, is_val, is_train_small FROM mapping.split")  # noqa: S608
-        while read := cursor.fetchmany(CHUNK):
-            texts, *both = zip(*read, strict=True)
-            part = slice(start, start + len(read))
-            images[part] = index.find(ids_of(texts))
-            flags[part] = np.array(both, np.bool_).T
-            start = part.stop
-    except ValueError:
-        require_ids(conn, path, SPLIT)
-        raise
-    except sqlite3.OperationalError as err:
-        raise unreadable(path, err) from err
-    order = np.argsort(images)
-    order = order[np.searchsorted(images, 1, sorter=order) :]  # 0: the row's id is no image
-    images, flags = images[order], flags[order]
-    if (images[1:] == images[:-1]).any():
-        require_distinct(conn, path, (SPLIT,))
-    return Members(images, flags[:, 0], flags[:, 1])
+    changes(conn, "CREATE TEMP TABLE split_id (id BLOB PRIMARY KEY, is_val, is_train_small) WITHOUT ROWID")
+    changes(
+        conn,
+        f"""INSERT INTO temp.split_id
+            SELECT id_blob({ID}) AS id, is_val, is_train_small FROM mapping.split ORDER BY id""",  # noqa: S608
+    )
+    changes(conn, "CREATE TEMP TABLE split_row (image_id INTEGER PRIMARY KEY, is_val, is_train_small)")
+    matched = changes(
+        conn,
+        """INSERT INTO temp.split_row
+           SELECT i.id, s.is_val, s.is_train_small
+           FROM temp.split_id s CROSS JOIN main.image i ON i.treeoflife_id = s.id ORDER BY i.id""",
+    )
+    changes(conn, "DROP TABLE temp.split_id")
+    return matched
 
 
-def take_splits(conn: sa.Connection, named: Members) -> tuple[SplitCount, ...]:
-    """Make the members of the published splits those that the mapping names.
+def take_splits(conn: sa.Connection) -> tuple[SplitCount, ...]:
+    """Make the members of the published splits those of ``temp.split_row``.
 
-    Images that it does not name stay where they are.
+    Images that are not in it stay where they are.
 
     Raises:
         NameTaken: a split of one of the names is there and is not a published one.
@@ -120,10 +95,8 @@ def take_splits(conn: sa.Connection, named: Members) -> tuple[SplitCount, ...]:
     val = _split(conn, "val", now)
     train = _split(conn, "train", now, complement_of=val)
     small = _split(conn, "train_small", now, parent=train)
-    return (
-        _fill(conn, "val", val, named.images, named.is_val),
-        _fill(conn, "train", train, named.images, ~named.is_val),
-        _fill(conn, "train_small", small, named.images, ~named.is_val & named.is_small),
+    return tuple(
+        _fill(conn, name, split) for name, split in (("val", val), ("train", train), ("train_small", small))
     )
 
 
@@ -147,20 +120,21 @@ def _split(
     return made
 
 
-def _fill(
-    conn: sa.Connection, name: str, split: int, named: Numbers, is_in: npt.NDArray[np.bool_]
-) -> SplitCount:
-    rows = query(conn, "SELECT image_id FROM split_member WHERE split_id = ? ORDER BY image_id", (split,))
-    there = np.fromiter((row[0] for row in rows), np.int64)
-    wanted = named[is_in]
-    added = np.setdiff1d(wanted, there, assume_unique=True)
-    removed = np.intersect1d(there, named[~is_in], assume_unique=True)
-    insert_many(conn, "INSERT INTO split_member (split_id, image_id) VALUES (?, ?)", _pairs(split, added))
-    insert_many(conn, "DELETE FROM split_member WHERE split_id = ? AND image_id = ?", _pairs(split, removed))
-    return SplitCount(name, len(there) + len(added) - len(removed), len(added), len(removed))
-
-
-def _pairs(split: int, images: Numbers) -> Iterator[tuple[int, int]]:
-    for start in range(0, len(images), BATCH):
-        for image in images[start : start + BATCH].tolist():
-            yield split, image
+def _fill(conn: sa.Connection, name: str, split: int) -> SplitCount:
+    rule = _RULES[name]
+    removed = 0
+    if scalar(conn, "SELECT EXISTS (SELECT 1 FROM split_member WHERE split_id = ?)", (split,)):
+        removed = changes(
+            conn,
+            f"""DELETE FROM split_member WHERE split_id = ?
+                AND image_id IN (SELECT image_id FROM temp.split_row WHERE NOT ({rule}))""",  # noqa: S608
+            (split,),
+        )
+    added = changes(
+        conn,
+        f"""INSERT OR IGNORE INTO split_member (split_id, image_id)
+            SELECT ?, image_id FROM temp.split_row WHERE {rule}""",  # noqa: S608
+        (split,),
+    )
+    members = scalar(conn, "SELECT count(*) FROM split_member WHERE split_id = ?", (split,))
+    return SplitCount(name, members, added, removed)

@@ -155,9 +155,7 @@ def _read_folder(path: Path, spool: Spool) -> bytes:
     return bytes.fromhex(digest)
 
 
-def _read_archive(
-    path: Path, kind: str, stat: Stat, spool: Spool, on_bytes: Callable[[int], None] | None
-) -> Scan:
+def _read_archive(path: Path, kind: str, stat: Stat, spool: Spool, on_bytes: Callable[[int], None] | None) -> Scan:
     with Archive(path, kind, on_bytes, hashed=True) as archive:
         try:
             for entry in _whole_entries(archive):
@@ -180,8 +178,6 @@ def _whole_entries(archive: Archive) -> Iterator[Entry]:
         if last is not None:
             yield last
         stray = None if member.is_file else NOT_PLAIN
-        last = (
-            None if member.is_folder else Entry(member.index, member.name, member.offset, member.size, stray)
-        )
+        last = None if member.is_folder else Entry(member.index, member.name, member.offset, member.size, stray)
     if last is not None:
         yield last

@@ -83,13 +83,11 @@ class SourceScan:
         lines += listed("ignored", [f"{other.path} ({other.why})" for other in self.ignored])
         if self.rows_without_file:
             lines.append(
-                f"{'':8} {self.rows_without_file:,} rows without a file: "
-                "`tol-db report audit images_without_file`"
+                f"{'':8} {self.rows_without_file:,} rows without a file: `tol-db report audit images_without_file`"
             )
         if self.files_without_row:
             lines.append(
-                f"{'':8} {self.files_without_row:,} files without a row: "
-                "`tol-db report audit files_without_image`"
+                f"{'':8} {self.files_without_row:,} files without a row: `tol-db report audit files_without_image`"
             )
         return lines
 
@@ -117,10 +115,9 @@ class ContainersResult:
         if damaged or unreadable:
             first = (damaged or unreadable)[0]
             raise InputError(
-                f"{len(damaged)} containers are damaged, {len(unreadable)} could not be read; "
+                f"containers damaged: {len(damaged):,}, unreadable: {len(unreadable):,}; "
                 f"first {first.path}: {first.why}",
-                hint="everything else was ingested; fetch these again, "
-                "then run `tol-db ingest containers DIR`",
+                hint="everything else was ingested; fetch these again, then run `tol-db ingest containers DIR`",
             )
 
 

@@ -85,9 +85,7 @@ class SplitFileResult:
         if self.unchanged:
             lines = [f"split {self.name}: unchanged, {self.members:,} images"]
         else:
-            lines = [
-                f"split {self.name}: {self.members:,} images of the {self.listed:,} ids of {self.path.name}"
-            ]
+            lines = [f"split {self.name}: {self.members:,} images of the {self.listed:,} ids of {self.path.name}"]
             if self.removed or self.added != self.members:
                 lines.append(f"  {self.added:,} added, {self.removed:,} removed")
         if self.repeated:
@@ -185,9 +183,7 @@ def _list(conn: sa.Connection, name: str, path: Path) -> bytes:
     driver.execute("CREATE TEMP TABLE listed_image (image_id INTEGER PRIMARY KEY, line INTEGER NOT NULL)")
     with reading(path) as text:
         if not insert_many(conn, "INSERT INTO temp.listed_id VALUES (?, ?)", _ids(text, name)):
-            raise InputError(
-                f"{path}: no id in it", hint="an id per line, or CSV with a column treeoflife_id"
-            )
+            raise InputError(f"{path}: no id in it", hint="an id per line, or CSV with a column treeoflife_id")
     driver.execute("CREATE INDEX temp.ix_listed_id ON listed_id (treeoflife_id)")
     return text.digest()
 
@@ -249,9 +245,7 @@ def _store(
     removed = scalar(conn, "SELECT count(*)" + _NOT_LISTED, (split.id,))
     added = changes(conn, _ADD, (split.id,))
     if not is_new and before is None and (added or removed):
-        raise NameTaken(
-            f"there is a split {split.name!r} already, of another file", hint="choose another name"
-        )
+        raise NameTaken(f"there is a split {split.name!r} already, of another file", hint="choose another name")
     if removed:
         user = scalar(conn, _USERS, (split.id,))
         if user is not None:

@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Protocol
 
 from tol_db.db.engine import Database
-from tol_db.errors import InputMissing
-from tol_db.ingest.containers import ingest_containers
+from tol_db.errors import InputError, InputMissing
+from tol_db.ingest.containers import scan_all
 from tol_db.ingest.labels import ingest_lookup
-from tol_db.ingest.layout import KEYS, find_tree, tree_roots
+from tol_db.ingest.layout import KEYS, escaped, find_tree, is_stored, tree_roots
 from tol_db.ingest.licences import ingest_licences
 from tol_db.ingest.mapping import ingest_mapping
 from tol_db.ingest.scan_report import ContainersResult
@@ -85,6 +85,8 @@ def ingest_tree(db: Database, folder: Path, *, scan: bool = True) -> TreeResult:
         InputMissing, InputError: no such folder, no tree in it, or no mapping.sqlite in the tree; or what the
             steps raise. What was read before the fault stays.
     """
+    if not is_stored(str(folder.resolve())):
+        raise InputError(f"{escaped(str(folder))}: its name is not UTF-8", hint="rename the folder")
     tree = find_tree(folder)
     if tree is None:
         raise InputMissing(
@@ -111,7 +113,7 @@ def ingest_tree(db: Database, folder: Path, *, scan: bool = True) -> TreeResult:
         absent.append(str(licences.relative_to(tree)))
     there = dict(roots.items())
     absent += [f"dataset/{key}" for key in KEYS if key not in there]
-    containers = ingest_containers(db, roots) if scan and there else None
+    containers = scan_all(db, roots) if scan and there else None
     return TreeResult(tree, tuple(steps), containers, tuple(absent))
 
 

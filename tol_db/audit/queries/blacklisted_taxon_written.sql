@@ -1,5 +1,5 @@
 -- title: No image of a species that a blacklist names is written
--- answers: Has any image been written whose label names a species of a blacklist which the dataset applies?
+-- answers: Has any image been written whose label names a species of a blacklist that binds the dataset today?
 -- row: an image in a shard, its label as written, and the entry that names the species
 -- empty: must
 -- invariant: yes
@@ -14,7 +14,7 @@ FROM (
     LIMIT -1
 ) AS m
 CROSS JOIN shard h ON h.id = m.shard_id
-CROSS JOIN dataset_blacklist l ON l.dataset_id = h.dataset_id
+CROSS JOIN v_dataset_blacklist l ON l.dataset_id = h.dataset_id
 CROSS JOIN v_blacklisted_label x ON x.label_id = m.label_id AND x.blacklist_id = l.blacklist_id
 JOIN label t ON t.id = m.label_id
 JOIN dataset d ON d.id = h.dataset_id

@@ -1,0 +1,346 @@
+"""Where each dataset stands, how fast it goes, what failed, and what to run next.
+
+The counters come from the small tables (``shard``, ``dataset_split``). What only the big ones know is counted
+when that is a matter of a moment, or when it is asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import sqlalchemy as sa
+
+from materialize.dataset import load_dataset
+from materialize.lease import STALE_SECONDS
+from tol_db.audit.runner import find, run
+from tol_db.db.base import Outcome, ShardState
+from tol_db.db.bulk import query, scalar
+from tol_db.db.engine import Database
+
+QUICK_ROWS = 500_000
+"""Rows that a status reads at most without being asked to: half a second."""
+RUN_GAP = 600.0
+"""Seconds without any attempt that part two runs."""
+LAST_FAILURES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many images have an outcome; ``name`` is the outcome's."""
+
+    name: str
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateCount:
+    """How many shards are in a state, and how many images are planned into them."""
+
+    state: str
+    shards: int
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class SplitStatus:
+    """A split of a dataset.
+
+    Attributes:
+        shards: by state, states without a shard left out.
+        members: images of the split when it was planned; members = planned + excluded.
+        planned, written, left_out, pending: images in shards; planned is the sum of the others.
+        excluded: images that the plan left out.
+        unplanned: how many members the split has more than when it was planned.
+        left_out_by: by outcome; None where it was not counted.
+        excluded_by: by reason; None where it was not counted.
+        stale_shards: would be planned otherwise today; None where it was not counted.
+        bytes: of the complete shards.
+    """
+
+    name: str
+    shards: tuple[StateCount, ...]
+    members: int
+    planned: int
+    written: int
+    left_out: int
+    pending: int
+    excluded: int
+    unplanned: int
+    left_out_by: tuple[Count, ...] | None
+    excluded_by: tuple[Count, ...] | None
+    stale_shards: int | None
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast the last run was.
+
+    A run is a series of attempts without ten minutes between the end of one and the start of the next.
+
+    Attributes:
+        images: in the shards that it completed, written or left out.
+        seconds: from its first start to its last end or completed shard; at least 1.
+        per_second: images a second, over all its processes.
+        remaining_seconds: what is pending, at this pace.
+    """
+
+    images: int
+    seconds: float
+    per_second: float
+    remaining_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A work unit whose last try failed or never told its end."""
+
+    unit: int
+    host: str
+    slurm_job: str | None
+    ended_at: str | None
+    ending: str
+    detail: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """Who holds the lease; ``alive``: it gave a sign of life within the last minutes."""
+
+    host: str
+    pid: int
+    slurm_job: str | None
+    since: str
+    alive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetStatus:
+    """A dataset; ``next`` are commands, the most useful first."""
+
+    name: str
+    recipe: str
+    order: str
+    output_root: str
+    planned_at: str
+    splits: tuple[SplitStatus, ...]
+    worker: Worker | None
+    pace: Pace | None
+    failures: tuple[Failure, ...]
+    next: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """All datasets by name; ``next`` is what to run where there is none."""
+
+    datasets: tuple[DatasetStatus, ...]
+    next: tuple[str, ...]
+
+
+def status(db: Database, name: str | None = None, *, check: bool = False) -> Status:
+    """Where the datasets stand.
+
+    Args:
+        db: the database.
+        name: of one dataset; None for all.
+        check: count also what takes a while at millions of images (stale shards, outcomes, reasons).
+
+    Raises:
+        UsageError: no such dataset.
+    """
+    with db.read() as conn:
+        if name is not None:
+            load_dataset(conn, name)
+        names = [row[0] for row in query(conn, "SELECT name FROM dataset ORDER BY name")]
+        stale = _stale_shards(conn, check) if names else {}
+        chosen = [n for n in names if name in (None, n)]
+        datasets = tuple(_dataset(conn, n, stale, check) for n in chosen)
+        return Status(datasets, () if names else (_first_step(conn),))
+
+
+def _first_step(conn: sa.Connection) -> str:
+    if not scalar(conn, "SELECT EXISTS (SELECT 1 FROM image)"):
+        return "tol-db ingest tol10m DIR"
+    splits = [row[0] for row in query(conn, "SELECT name FROM split ORDER BY name")]
+    if not splits:
+        return "tol-db split NAME --fraction 0.05"
+    return "tol-db plan OUT --dataset NAME " + " ".join(f"--split {split}" for split in splits)
+
+
+def _dataset(
+    conn: sa.Connection, name: str, stale: dict[tuple[str, str], int] | None, check: bool
+) -> DatasetStatus:
+    sql = """SELECT d.id, r.name, d.image_order, d.output_root, d.planned_at
+             FROM dataset d JOIN recipe r ON r.id = d.recipe_id WHERE d.name = ?"""
+    id, recipe, order, root, planned_at = next(query(conn, sql, (name,)))
+    left_out, excluded = _left_out(conn, id, check), _excluded(conn, id, check)
+    splits = tuple(
+        _split(conn, id, row, left_out, excluded, None if stale is None else stale.get((name, row[1]), 0))
+        for row in query(
+            conn,
+            """SELECT s.id, s.name, t.members, t.planned, t.written, t.left_out, t.excluded
+               FROM dataset_split t JOIN split s ON s.id = t.split_id WHERE t.dataset_id = ? ORDER BY s.name""",
+            (id,),
+        )
+    )
+    worker, failures = _worker(conn, id), _failures(conn, id)
+    return DatasetStatus(
+        name=name,
+        recipe=recipe,
+        order=order,
+        output_root=root,
+        planned_at=planned_at,
+        splits=splits,
+        worker=worker,
+        pace=_pace(conn, id, sum(split.pending for split in splits)),
+        failures=failures,
+        next=_next_steps(name, splits, worker),
+    )
+
+
+Breakdown = dict[int, list[Count]]
+"""Split id → images by outcome, the most frequent first."""
+
+
+def _split(
+    conn: sa.Connection,
+    dataset: int,
+    row: Sequence[object],
+    left_out: Breakdown | None,
+    excluded: Breakdown | None,
+    stale: int | None,
+) -> SplitStatus:
+    id, name, members, planned, written, out, excluded_images = row
+    assert isinstance(id, int) and isinstance(members, int) and isinstance(planned, int)
+    assert isinstance(written, int) and isinstance(out, int) and isinstance(excluded_images, int)
+    states = query(
+        conn,
+        """SELECT state, count(*), sum(planned), coalesce(sum(bytes), 0) FROM shard
+           WHERE dataset_id = ? AND split_id = ? GROUP BY state""",
+        (dataset, id),
+    )
+    found = {state: counts for state, *counts in states}
+    # the primary key of split_member; 0.1 s for 3 million members
+    now = scalar(conn, "SELECT count(*) FROM split_member WHERE split_id = ?", (id,))
+    return SplitStatus(
+        name=str(name),
+        shards=tuple(StateCount(s.value, *found[s.value][:2]) for s in ShardState if s.value in found),
+        members=members,
+        planned=planned,
+        written=written,
+        left_out=out,
+        pending=planned - written - out,
+        excluded=excluded_images,
+        unplanned=max(0, now - members),
+        left_out_by=None if left_out is None else tuple(left_out.get(id, ())),
+        excluded_by=None if excluded is None else tuple(excluded.get(id, ())),
+        stale_shards=stale,
+        bytes=sum(counts[2] for counts in found.values()),
+    )
+
+
+def _stale_shards(conn: sa.Connection, check: bool) -> dict[tuple[str, str], int] | None:
+    """(dataset, split) → shards that would be planned otherwise today."""
+    if not check and scalar(conn, "SELECT coalesce(sum(planned), 0) FROM shard") > QUICK_ROWS:
+        return None
+    found: dict[tuple[str, str], int] = {}
+    for dataset, split, *_ in run(conn, find("stale_shards")).rows:
+        found[dataset, split] = found.get((dataset, split), 0) + 1
+    return found
+
+
+def _left_out(conn: sa.Connection, dataset: int, check: bool) -> Breakdown | None:
+    """Outcomes of what was left out when it was read, from the shards that left something out."""
+    rows = "SELECT coalesce(sum(planned), 0) FROM shard WHERE dataset_id = ? AND left_out > 0"
+    if not check and scalar(conn, rows, (dataset,)) > QUICK_ROWS:
+        return None
+    return _breakdown(
+        conn,
+        """SELECT h.split_id, m.outcome_id, count(*)
+           FROM shard h CROSS JOIN shard_image m ON m.shard_id = h.id
+           WHERE h.dataset_id = ? AND h.left_out > 0 AND m.outcome_id > 1 GROUP BY 1, 2""",
+        dataset,
+    )
+
+
+def _excluded(conn: sa.Connection, dataset: int, check: bool) -> Breakdown | None:
+    rows = "SELECT coalesce(sum(excluded), 0) FROM dataset_split WHERE dataset_id = ?"
+    if not check and scalar(conn, rows, (dataset,)) > QUICK_ROWS:
+        return None
+    return _breakdown(
+        conn,
+        "SELECT split_id, outcome_id, count(*) FROM exclusion WHERE dataset_id = ? GROUP BY 1, 2",
+        dataset,
+    )
+
+
+def _breakdown(conn: sa.Connection, sql: str, dataset: int) -> Breakdown:
+    found: Breakdown = {}
+    for split, outcome, images in query(conn, sql, (dataset,)):
+        found.setdefault(split, []).append(Count(Outcome(outcome).label, images))
+    for counts in found.values():
+        counts.sort(key=lambda count: (-count.images, count.name))
+    return found
+
+
+def _worker(conn: sa.Connection, dataset: int) -> Worker | None:
+    sql = "SELECT host, pid, slurm_job_id, acquired_at, heartbeat_at FROM lease WHERE dataset_id = ?"
+    for host, pid, job, since, heartbeat in query(conn, sql, (dataset,)):
+        return Worker(host, pid, job, since, (datetime.now(UTC) - _time(heartbeat)).total_seconds() < STALE_SECONDS)
+    return None
+
+
+def _failures(conn: sa.Connection, dataset: int) -> tuple[Failure, ...]:
+    """Units that are not complete and whose last try failed, the latest first."""
+    sql = """
+        SELECT u.number, a.host, a.slurm_job_id, a.ended_at, a.ending, a.detail
+        FROM (SELECT max(id) AS id FROM attempt WHERE dataset_id = ?1 GROUP BY work_unit_id) AS l
+        JOIN attempt a ON a.id = l.id
+        JOIN work_unit u ON u.id = a.work_unit_id
+        WHERE a.ending IN ('failed', 'lost') AND EXISTS (
+            SELECT 1 FROM shard h WHERE h.work_unit_id = u.id AND h.state NOT IN ('complete', 'verified'))
+        ORDER BY a.id DESC LIMIT ?2"""
+    return tuple(Failure(*row) for row in query(conn, sql, (dataset, LAST_FAILURES)))
+
+
+def _pace(conn: sa.Connection, dataset: int, pending: int) -> Pace | None:
+    sql = """
+        SELECT a.started_at, max(coalesce(a.ended_at, a.started_at), coalesce(max(h.completed_at), '')),
+               coalesce(sum(h.planned), 0)
+        FROM attempt a
+        LEFT JOIN shard h ON h.dataset_id = a.dataset_id AND h.attempt_id = a.id
+                         AND h.state IN ('complete', 'verified')
+        WHERE a.dataset_id = ? GROUP BY a.id ORDER BY 2 DESC"""
+    begin = end = None
+    images = 0
+    for started, ended, done in query(conn, sql, (dataset,)):
+        if begin is None or end is None:
+            begin, end = _time(started), _time(ended)
+        elif (begin - _time(ended)).total_seconds() > RUN_GAP:
+            break
+        begin = min(begin, _time(started))
+        images += done
+    if begin is None or end is None or not images:
+        return None
+    seconds = max(1.0, (end - begin).total_seconds())
+    return Pace(images, seconds, images / seconds, pending * seconds / images)
+
+
+def _time(timestamp: str) -> datetime:
+    return datetime.fromisoformat(timestamp.replace("Z", "+00:00"))
+
+
+def _next_steps(name: str, splits: Sequence[SplitStatus], worker: Worker | None) -> tuple[str, ...]:
+    steps = []
+    if any(split.stale_shards for split in splits):
+        steps.append(f"tol-db plan --dataset {name} --refresh")
+    if any(split.unplanned for split in splits):
+        steps.append(f"tol-db plan --dataset {name} --extend")
+    if any(split.pending for split in splits) and not (worker and worker.alive):
+        steps.append(f"tol-db materialize --dataset {name}")
+    if not steps and not worker:
+        steps += [f"tol-db export sizes --dataset {name}", f"tol-db export catalog --dataset {name} -o catalog.csv"]
+    return tuple(steps)
