@@ -16,6 +16,9 @@ from typing import Any
 
 from tol_db.db.engine import Database, open_database
 from tol_db.db.migrate import init
+from tol_db.ingest.containers import ingest_containers
+from tol_db.ingest.layout import Roots
+from tol_db.ingest.scan_report import SourceScan
 
 SCHEMA = """
 CREATE TABLE eol (content_id INT, page_id INT, evobio10m_id TEXT PRIMARY KEY);
@@ -128,3 +131,43 @@ def dump(db: Database | Path) -> dict[str, list[tuple[object, ...]]]:
 def rows_of(db: Database | Path, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
     with sqlite3.connect(db if isinstance(db, Path) else db.path) as connection:
         return connection.execute(sql, parameters).fetchall()
+
+
+# ------------------------------------------------------------------ scans and what they left
+
+
+def scan(db: Database, root: Path, key: str = "eol", **options: Any) -> SourceScan:
+    (found,) = ingest_containers(db, Roots.of(key, root), **options).sources
+    return found
+
+
+def located(db: Database) -> dict[str, tuple[object, ...]]:
+    sql = "SELECT treeoflife_id, container, member, bytes FROM v_image WHERE member_index IS NOT NULL"
+    return {str(row[0]): row[1:] for row in rows_of(db, sql)}
+
+
+def strays(db: Database) -> list[tuple[object, ...]]:
+    sql = """SELECT c.path, s.member, s.reason FROM stray_member s JOIN container c ON c.id = s.container_id
+             ORDER BY c.path, s.member_index"""
+    return rows_of(db, sql)
+
+
+def states(db: Database) -> dict[object, object]:
+    return dict(rows_of(db, "SELECT path, state FROM container"))
+
+
+def counters_hold(db: Database) -> None:
+    """members = matched + strays, for every container that was scanned."""
+    wrong = rows_of(
+        db,
+        """SELECT path, members,
+                  (SELECT count(*) FROM image i WHERE i.container_id = c.id AND i.member_index IS NOT NULL),
+                  (SELECT count(*) FROM stray_member s WHERE s.container_id = c.id)
+           FROM container c WHERE state IN ('scanned', 'damaged')""",
+    )
+    assert [row for row in wrong if row[1] != row[2] + row[3]] == []
+    assert rows_of(db, "PRAGMA foreign_key_check") == []
+
+
+def names(*numbers: int) -> dict[str, bytes]:
+    return {f"{tree_id(n)}.jpg": jpg(n) for n in numbers}

@@ -30,9 +30,10 @@ from tests.raw_trees import (
 )
 from tests.running import environment
 from tests.shared_data import SHARED_DATA, needs_shared
+from tol_db.db.bulk import uuid_blob
 from tol_db.db.engine import Database
 from tol_db.errors import InputError, InputMissing, NameTaken, UsageError
-from tol_db.ingest.attached import id_blob
+from tol_db.ingest.attached import Foreign
 from tol_db.ingest.containers import ingest_containers
 from tol_db.ingest.layout import Roots, find_roots
 from tol_db.ingest.mapping import ingest_mapping
@@ -179,12 +180,12 @@ def test_ids_may_be_written_in_any_case_and_without_hyphens(db: Database, tmp_pa
 @given(st.uuids())
 def test_an_id_is_the_bytes_that_python_knows(value: uuid.UUID) -> None:
     text = str(value)
-    assert id_blob(text) == id_blob(text.upper()) == id_blob(value.hex) == id_blob(value.bytes) == value.bytes
+    assert uuid_blob(text) == uuid_blob(text.upper()) == uuid_blob(value.hex) == uuid_blob(value.bytes) == value.bytes
 
 
 @given(st.one_of(st.text(max_size=40), st.none(), st.integers(), st.binary(max_size=20)))
 def test_what_is_no_id_is_none_and_no_crash(value: object) -> None:
-    assert id_blob(value) is None or len(str(value)) in (32, 36) or isinstance(value, bytes)
+    assert uuid_blob(value) is None or len(str(value)) in (32, 36) or isinstance(value, bytes)
 
 
 @pytest.mark.parametrize(
@@ -203,7 +204,7 @@ def test_what_is_no_id_is_none_and_no_crash(value: object) -> None:
     ],
 )
 def test_a_text_that_is_nearly_an_id_is_none(text: str) -> None:
-    assert id_blob(text) is None
+    assert uuid_blob(text) is None
 
 
 def test_stored_hash_splits_take_in_the_new_images(db: Database, tmp_path: Path) -> None:
@@ -385,6 +386,15 @@ def test_a_mapping_whose_path_has_odd_signs_is_read(db: Database, tmp_path: Path
     write_mapping(folder / "mapping.sqlite", small_rows()).close()
     assert ingest_mapping(db, folder / "mapping.sqlite").rows == 10
     assert set(hashes(folder)) == {"mapping.sqlite"}
+
+
+def test_a_mapping_that_is_written_to_while_it_is_read_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    foreign = Foreign.at(path)
+    foreign.require_untouched()
+    os.utime(path, (5, 5))
+    with pytest.raises(InputError, match="written to while it was read"):
+        foreign.require_untouched()
 
 
 # ------------------------------------------------------------------ what is wrong with it

@@ -19,8 +19,20 @@ SPLITS = ("train", "val", "train_small")
 
 @click.command()
 @click.argument("folder", default="tol-db-demo", type=click.Path(path_type=Path))
-@click.option("--images", type=click.IntRange(demo_tree.FEWEST_IMAGES, 20_000), default=240, show_default=True)
-@click.option("--recipe", type=click.Choice(["clean", "tol10m"]), default="clean", show_default=True)
+@click.option(
+    "--images",
+    type=click.IntRange(demo_tree.FEWEST_IMAGES, 20_000),
+    default=240,
+    show_default=True,
+    help="How many pictures to draw.",
+)
+@click.option(
+    "--recipe",
+    type=click.Choice(["clean", "tol10m"]),
+    default="clean",
+    show_default=True,
+    help="What a sample is.",
+)
 @click.option("--workers", type=click.IntRange(1, 64), help="Processes.  [default: cores]")
 def demo(folder: Path, images: int, recipe: str, workers: int | None) -> None:
     """Make a small raw tree in FOLDER and take it all the way to shards, a catalog and a status report.

@@ -27,9 +27,21 @@ if TYPE_CHECKING:
 @click.option("--split", "splits", multiple=True, help="A split to write (repeat).")
 @click.option("--blacklist", "blacklists", multiple=True, help="Only this blacklist applies (repeat).  [all]")
 @click.option("--no-blacklist", is_flag=True, help="No blacklist applies.")
-@click.option("--order", type=click.Choice(["source", "shuffled"]), default="source", show_default=True)
+@click.option(
+    "--order",
+    type=click.Choice(["source", "shuffled"]),
+    default="source",
+    show_default=True,
+    help="Images of one archive stay together, or each shard is a fair sample.",
+)
 @click.option("--seed", type=int, default=17, show_default=True, help="Of --order shuffled.")
-@click.option("--shard-images", type=click.IntRange(1, 100_000), default=10_000, show_default=True)
+@click.option(
+    "--shard-images",
+    type=click.IntRange(1, 100_000),
+    default=10_000,
+    show_default=True,
+    help="Images per shard at most.",
+)
 @click.option("--size", help="Width and height of the pictures, such as 224x224.")
 @click.option("--quality", type=click.IntRange(1, 100), help="JPEG quality.")
 @click.option("--extend", "extending", is_flag=True, help="Add shards for images that came since.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -53,20 +52,23 @@ def scalar(conn: sa.Connection, sql: str, parameters: Sequence[Any] = ()) -> Any
 
 
 def uuid_blob(text: object) -> bytes | None:
-    """A uuid in any spelling that Python knows as 16 bytes; None for anything else."""
+    """A TreeOfLife id, ``8-4-4-4-12`` or 32 hex digits in any case, as 16 bytes; None for anything else.
+
+    Called once for each of ten million rows: a fifth of the time of :class:`uuid.UUID`, which also takes
+    braces, ``urn:`` and underscores.
+    """
     if isinstance(text, str):
+        if len(text) == 36 and not text[8] == text[13] == text[18] == text[23] == "-":
+            return None
         try:
-            return uuid.UUID(text).bytes
+            blob = bytes.fromhex(text.replace("-", ""))
         except ValueError:
             return None
+        # fromhex passes over blanks, and hyphens may have stood elsewhere: both leave another length
+        return blob if len(blob) == 16 and len(text) in (32, 36) else None
     return text if isinstance(text, bytes) and len(text) == 16 else None
 
 
 def uuid_text(blob: bytes) -> str:
     """16 bytes as ``8-4-4-4-12`` lower-case hex."""
     return str(uuid.UUID(bytes=blob))
-
-
-def register_functions(connection: sqlite3.Connection) -> None:
-    """SQL functions that our bulk statements use: ``uuid_blob(text)``."""
-    connection.create_function("uuid_blob", 1, uuid_blob, deterministic=True)

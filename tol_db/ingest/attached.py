@@ -17,6 +17,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
+from tol_db.db.bulk import uuid_blob
 from tol_db.db.engine import CACHE_KIB, Database, file_uri, raw
 from tol_db.errors import CannotWrite, InputError, InputMissing
 from tol_db.ingest.layout import escaped, is_stored
@@ -70,7 +71,7 @@ class Foreign:
 class WithForeign(Database):
     """Our database, each of whose connections has the other one attached as ``mapping``.
 
-    The SQL function ``id_blob(text)`` is there too: :func:`id_blob`.
+    The SQL function ``id_blob(text)`` is there too: :func:`tol_db.db.bulk.uuid_blob`.
     """
 
     def __init__(self, db: Database, uri: str, path: Path) -> None:
@@ -79,7 +80,7 @@ class WithForeign(Database):
 
     def _connect(self) -> sqlite3.Connection:
         connection = super()._connect()
-        connection.create_function("id_blob", 1, id_blob, deterministic=True)
+        connection.create_function("id_blob", 1, uuid_blob, deterministic=True)
         try:
             connection.execute("ATTACH DATABASE ? AS mapping", (self._uri,))
         except sqlite3.Error as err:
@@ -128,24 +129,6 @@ def shrink(conn: sa.Connection) -> None:
     """Take it back, before something else needs the memory."""
     raw(conn).execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     raw(conn).execute("PRAGMA shrink_memory")
-
-
-def id_blob(text: object) -> bytes | None:
-    """A TreeOfLife id, ``8-4-4-4-12`` or 32 hex digits in any case, as 16 bytes; None for anything else.
-
-    Called once for each of ten million rows: a fifth of the time of :class:`uuid.UUID`, which also takes
-    braces, ``urn:`` and underscores.
-    """
-    if isinstance(text, str):
-        if len(text) == 36 and not text[8] == text[13] == text[18] == text[23] == "-":
-            return None
-        try:
-            blob = bytes.fromhex(text.replace("-", ""))
-        except ValueError:
-            return None
-        # fromhex passes over blanks, and hyphens may have stood elsewhere: both leave another length
-        return blob if len(blob) == 16 and len(text) in (32, 36) else None
-    return text if isinstance(text, bytes) and len(text) == 16 else None
 
 
 def unreadable(path: Path, err: sqlite3.Error) -> InputError:

@@ -90,8 +90,8 @@ def ingest_mapping(db: Database, path: Path, roots: Roots | None = None) -> Mapp
 
     Raises:
         InputMissing, InputError: not there, no SQLite file, or written to while it was read.
-        InputError: a table or column is missing, a value is of another kind, an id is none or stands twice;
-            or the images of a source were made from raw folders.
+        InputError: a table or column is missing, a value is of another kind, an id is none or stands twice.
+        UsageError: the images of a source were made from raw folders.
         NameTaken: there is a split of another kind named ``val``, ``train`` or ``train_small``.
         CannotWrite: no room.
     """

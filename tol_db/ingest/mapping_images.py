@@ -59,11 +59,12 @@ _INSERT_EOL_KEYS = """
 INSERT INTO eol_image (image_id, content_id, page_id)
 SELECT m.rowid, m.content_id, m.page_id FROM mapping.eol m NOT INDEXED"""
 
-# a row whose source changes leaves all that was known of its place
+# content_id >= 0 holds for every row; it keeps SQLite from reading the ids in the order of their index.
+# A row whose source changes leaves all that was known of its place.
 _UPSERT_EOL = f"""
 INSERT INTO image (treeoflife_id, source_id)
 SELECT id_blob(m.{ID}), ?1 FROM mapping.eol m
-WHERE true
+WHERE m.content_id >= 0
 ON CONFLICT (treeoflife_id) DO UPDATE SET
     source_id = excluded.source_id, container_id = NULL, member = NULL,
     member_index = NULL, data_offset = NULL, bytes = NULL

@@ -67,11 +67,12 @@ UPDATE temp.found SET image_id = i.id
 FROM main.image i
 WHERE i.treeoflife_id = found.treeoflife_id AND i.source_id = ?"""
 
-# of several images with the content id the one with the page id too; ix_eol_image_content_id
+# of several images with the content id the one with the page id too; the plus keeps SQLite to the index of
+# the content id, because some pages have thousands of images
 _BY_CONTENT = """
 UPDATE temp.found SET image_id = coalesce(
     (SELECT min(e.image_id) FROM main.eol_image e
-     WHERE e.content_id = found.content_id AND e.page_id = found.page_id),
+     WHERE e.content_id = found.content_id AND +e.page_id = found.page_id),
     (SELECT min(e.image_id) FROM main.eol_image e WHERE e.content_id = found.content_id))
 WHERE content_id IS NOT NULL AND treeoflife_id IS NULL"""
 
@@ -109,6 +110,14 @@ FROM temp.found f WHERE image.id = f.image_id"""
 _STRAYS = """
 INSERT INTO main.stray_member (container_id, member_index, member, bytes, reason)
 SELECT ?, member_index, member, bytes, coalesce(reason, ?) FROM temp.found WHERE image_id IS NULL"""
+
+# only containers with strays are looked into
+_CLAIMED_BY_NAME = """
+SELECT DISTINCT i.container_id FROM image i
+WHERE i.container_id IN (SELECT s.container_id FROM container c JOIN stray_member s ON s.container_id = c.id
+                         WHERE c.source_id = ? AND s.bytes IS NOT NULL)
+  AND i.member_index IS NULL
+  AND (i.container_id, i.member) IN (SELECT container_id, member FROM stray_member WHERE bytes IS NOT NULL)"""
 
 
 def record(conn: sa.Connection, target: Target, scan: Scan) -> Matched:
@@ -160,15 +169,7 @@ def claimed_strays(conn: sa.Connection, key: str, source: int) -> list[int]:
     That is so after rows were added or changed, and when the first of two files of an image has gone.
     """
     if key != "eol":
-        rows = query(
-            conn,
-            """SELECT DISTINCT i.container_id
-               FROM container c JOIN stray_member s ON s.container_id = c.id
-               JOIN image i ON i.container_id = c.id AND i.member = s.member AND i.member_index IS NULL
-               WHERE c.source_id = ? AND s.bytes IS NOT NULL""",
-            (source,),
-        )
-        return [row[0] for row in rows]
+        return [row[0] for row in query(conn, _CLAIMED_BY_NAME, (source,))]
     strays = query(
         conn,
         """SELECT s.container_id, s.member FROM container c JOIN stray_member s ON s.container_id = c.id

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
 
 from tol_db.progress import amount, duration
 from tol_db.report.status import Count, DatasetStatus, SplitStatus, Status
 from tol_db.report.tables import indented, percent, table
 
-NOT_COUNTED = "not counted at this size: add --check"
+NOT_COUNTED = "not counted at this size (add --check)"
 
 
 def status_text(status: Status, width: int | None = None) -> str:
@@ -23,7 +23,7 @@ def _dataset(dataset: DatasetStatus, width: int | None) -> str:
         f"dataset {dataset.name}: recipe {dataset.recipe}, order {dataset.order}, planned {dataset.planned_at}",
         f"  in {dataset.output_root}",
         indented(_splits(dataset.splits, None if width is None else width - 2)),
-        *_breakdowns(dataset.splits),
+        *(f"  {line}" for split in dataset.splits for line in _details(split)),
     ]
     if dataset.pace is not None:
         pace = dataset.pace
@@ -44,46 +44,40 @@ def _dataset(dataset: DatasetStatus, width: int | None) -> str:
 
 
 def _splits(splits: tuple[SplitStatus, ...], width: int | None) -> str:
-    rows = [_row(split) for split in splits]
+    rows = [_row(split.name, [split]) for split in splits]
     if len(rows) > 1:
-        rows.append(["all", *(_sum(values) for values in list(zip(*rows, strict=True))[1:])])
-    columns = ["split", "shards", "complete", "members", "planned", "written", "left out", "pending", "excluded"]
-    columns += ["unplanned", "stale shards", "size"]
-    for row in rows:
-        planned, written, left_out, size = row[4], row[5], row[6], row[-1]
-        assert isinstance(planned, int) and isinstance(written, int) and isinstance(left_out, int)
-        assert isinstance(size, int)
-        row[-1:] = [amount(size, "bytes"), percent(written + left_out, planned)]
-    return table([*columns, "done"], rows, width)
+        rows.append(_row("all", splits))
+    columns = ("split", "shards", "planned", "written", "left out", "pending", "done")
+    return table(columns, rows, width)
 
 
-def _row(split: SplitStatus) -> list[object]:
-    complete = sum(count.shards for count in split.shards if count.state in ("complete", "verified"))
-    return [
-        *(split.name, sum(count.shards for count in split.shards), complete, split.members, split.planned),
-        *(split.written, split.left_out, split.pending, split.excluded, split.unplanned),
-        *(split.stale_shards, split.bytes),
-    ]
+def _row(name: str, splits: Sequence[SplitStatus]) -> tuple[object, ...]:
+    counts = [count for split in splits for count in split.shards]
+    complete = sum(count.shards for count in counts if count.state in ("complete", "verified"))
+    planned, written = sum(split.planned for split in splits), sum(split.written for split in splits)
+    left_out, pending = sum(split.left_out for split in splits), sum(split.pending for split in splits)
+    shards = f"{complete:,} of {sum(count.shards for count in counts):,}"
+    return name, shards, planned, written, left_out, pending, percent(planned - pending, planned)
 
 
-def _sum(values: Iterable[object]) -> object:
-    numbers = [value for value in values if isinstance(value, int)]
-    return sum(numbers) if numbers else None
-
-
-def _breakdowns(splits: tuple[SplitStatus, ...]) -> Iterable[str]:
-    for split in splits:
-        told = [f"{count.state} {count.shards:,} ({count.images:,} images)" for count in split.shards]
-        if told:
-            yield f"  {split.name}: shards {', '.join(told)}"
-        for what, total, counts in (
-            ("left out", split.left_out, split.left_out_by),
-            ("excluded", split.excluded, split.excluded_by),
-        ):
-            if total:
-                yield f"  {split.name}: {what} {_counts(counts)}"
-    if any(split.stale_shards is None for split in splits):
-        yield f"  stale shards: {NOT_COUNTED}"
+def _details(split: SplitStatus) -> Iterator[str]:
+    states = [f"{count.state} {count.shards:,} ({count.images:,} images)" for count in split.shards]
+    if states:
+        size = f"; {amount(split.bytes, 'bytes')}" if split.bytes else ""
+        yield f"{split.name}: shards {', '.join(states)}{size}"
+    if split.left_out:
+        yield f"{split.name}: left out when read {split.left_out:,}: {_counts(split.left_out_by)}"
+    if split.excluded:
+        yield (
+            f"{split.name}: left out by the plan {split.excluded:,} of {split.members:,} members: "
+            f"{_counts(split.excluded_by)}"
+        )
+    if split.unplanned:
+        yield f"{split.name}: unplanned {split.unplanned:,} members that came after the plan"
+    if split.stale_shards is None:
+        yield f"{split.name}: stale shards {NOT_COUNTED}"
+    elif split.stale_shards:
+        yield f"{split.name}: stale {split.stale_shards:,} shards that would be planned otherwise today"
 
 
 def _counts(counts: tuple[Count, ...] | None) -> str:

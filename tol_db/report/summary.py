@@ -233,10 +233,10 @@ def _tables(summary: Summary) -> Iterator[tuple[str, tuple[str, ...], Rows]]:
         [(s.key, s.release, s.images, s.located, s.labelled, s.images - s.labelled) for s in summary.sources],
     )
     yield (
-        "images with a name at each rank",
+        "images with a name at each rank, %",
         ("source", *RANKS, "all seven"),
         [
-            (s.key, *(percent(r.images, s.images) for r in s.ranks), percent(s.all_ranks, s.images))
+            (s.key, *(_share(r.images, s.images) for r in s.ranks), _share(s.all_ranks, s.images))
             for s in summary.sources
         ],
     )
@@ -255,7 +255,7 @@ def _tables(summary: Summary) -> Iterator[tuple[str, tuple[str, ...], Rows]]:
     )
     yield (
         "blacklists",
-        ("blacklist", "images named", "matched", "species named", "matched", "images of them", "binds"),
+        ("blacklist", "images", "found", "species", "found", "images of them", "binds"),
         [
             (
                 *(b.name, b.image_entries, b.matched_image_entries, b.taxon_entries, b.matched_taxon_entries),
@@ -274,6 +274,10 @@ def _tables(summary: Summary) -> Iterator[tuple[str, tuple[str, ...], Rows]]:
         ("licence", "link", "images"),
         [(licence.name, licence.link, licence.images) for licence in summary.licences],
     )
+
+
+def _share(part: int, whole: int) -> str:
+    return percent(part, whole).removesuffix(" %")
 
 
 def _plain(number: int | None) -> str | None:

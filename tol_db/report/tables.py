@@ -6,8 +6,6 @@ import sys
 from collections.abc import Iterable, Sequence
 from shutil import get_terminal_size
 
-from tol_db.db.base import Outcome
-
 NARROWEST = 12
 """Characters that a column keeps when a table is too wide."""
 
@@ -72,11 +70,6 @@ def percent(part: int, whole: int) -> str:
     if 0 < part < whole:
         share = min(max(share, 0.1), 99.9)
     return f"{share:.1f} %"
-
-
-def outcome_label(outcome: int) -> str:
-    """The name of an outcome id that users see."""
-    return Outcome(outcome).label
 
 
 def _shrink(widths: list[int], width: int | None) -> None:
