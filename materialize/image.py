@@ -288,9 +288,7 @@ def _scale_while_decoding(image: ImageFile.ImageFile, target: tuple[int, int]) -
     return draft[1] if draft and image.size != stored else None
 
 
-def _refuse_too_large(
-    image: ImageFile.ImageFile, stored: tuple[int, int], data: bytes, recipe: Recipe
-) -> None:
+def _refuse_too_large(image: ImageFile.ImageFile, stored: tuple[int, int], data: bytes, recipe: Recipe) -> None:
     pixels, size = stored[0] * stored[1], f"{stored[0]} x {stored[1]} pixels"
     if max(stored) > LONGEST_SIDE:
         raise Rejected("too_large", f"{size}, a side of {LONGEST_SIDE} at most")

@@ -172,11 +172,7 @@ def _source_pools(
     for group in groups:
         low, high = np.searchsorted(ranks, (group.first, group.last + 1))
         inside = rows[low:high]
-        parts = (
-            balanced(inside, len(inside) if group.whole else UNIT_SHARDS * shard_images)
-            if len(inside)
-            else []
-        )
+        parts = balanced(inside, len(inside) if group.whole else UNIT_SHARDS * shard_images) if len(inside) else []
         for part in parts:
             pool = [(index, part[member[part]]) for index, member in enumerate(splits)]
             yield [(index, chosen) for index, chosen in pool if len(chosen)]

@@ -129,16 +129,10 @@ def plan(db: Database, request: PlanRequest, *, dry_run: bool = False) -> PlanSu
         recipe_digest = bytes.fromhex(digest(request.recipe, library_versions(request.recipe)))
         digests = layout_digests(candidates, splits, layout, recipe_digest)
         whole = plan_digest(digests)
-        identity = str(
-            uuid.uuid5(DATASET_NAMESPACE, f"{request.dataset}\0{whole.hex()}\0{_absolute(request)}")
-        )
+        identity = _identity(request, whole)
         if not dry_run:
-            root.create(
-                _absolute(request),
-                root.Marker(identity, request.dataset),
-                request.recipe.size,
-                request.splits,
-            )
+            marker = root.Marker(identity, request.dataset)
+            root.create(_absolute(request), marker, request.recipe.size, request.splits)
             dataset = _insert_dataset(conn, request, identity, recipe_digest, whole)
             insert_many(
                 conn,
@@ -335,9 +329,7 @@ def summarise(
                 sum(s.split == index for s in layout.shards),
                 _reasons(candidates, member),
             )
-            for index, (split, member, place) in enumerate(
-                zip(splits, candidates.members, placed, strict=True)
-            )
+            for index, (split, member, place) in enumerate(zip(splits, candidates.members, placed, strict=True))
         ),
         units=len(layout.units),
         shards=len(layout.shards),
@@ -371,9 +363,7 @@ def free_bytes(folder: Path) -> int:
 def next_numbers(conn: sa.Connection, dataset: int, splits: Sequence[Split]) -> Start:
     """Where an extension of a dataset goes on."""
     ordinals = dict(
-        query(
-            conn, "SELECT split_id, max(ordinal) + 1 FROM shard WHERE dataset_id = ? GROUP BY 1", (dataset,)
-        )
+        query(conn, "SELECT split_id, max(ordinal) + 1 FROM shard WHERE dataset_id = ? GROUP BY 1", (dataset,))
     )
     return Start(
         scalar(conn, "SELECT coalesce(max(number) + 1, 0) FROM work_unit WHERE dataset_id = ?", (dataset,)),

@@ -162,9 +162,7 @@ def reopen_for_retry(db: Database, dataset: Dataset, outcomes: Sequence[str]) ->
     """
     for name in outcomes:
         if name not in RETRIED:
-            hint = (
-                f"one of {', '.join(RETRIED)}; what the plan left out is looked at by `tol-db plan --extend`"
-            )
+            hint = f"one of {', '.join(RETRIED)}; what the plan left out is looked at by `tol-db plan --extend`"
             raise UsageError(f"--retry {name}: not an outcome of reading an image", hint=hint)
     ids = [int(ledger.OUTCOME_BY_NAME[name]) for name in outcomes]
     marks = ", ".join("?" * len(ids))

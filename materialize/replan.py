@@ -95,9 +95,7 @@ def extend(db: Database, name: str | None, *, dry_run: bool = False) -> PlanSumm
             store_layout(conn, dataset.id, candidates, splits, layout, digests)
             _store_rest(conn, dataset, candidates, splits, there)
         whole = _whole_digest(conn, dataset) if not dry_run else b""
-        return summarise(
-            _request(dataset, splits), candidates, splits, fresh, layout, whole, written=not dry_run
-        )
+        return summarise(_request(dataset, splits), candidates, splits, fresh, layout, whole, written=not dry_run)
 
 
 def refresh(db: Database, name: str | None, *, dry_run: bool = False) -> RefreshSummary:

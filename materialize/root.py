@@ -41,12 +41,7 @@ def safe_name(name: str) -> str:
     Raises:
         UsageError: it holds a separator, begins with a dot, or is empty.
     """
-    if (
-        not name
-        or name.startswith((".", "_"))
-        or any(c in name for c in "/\\\0\n")
-        or len(name.encode()) > 200
-    ):
+    if not name or name.startswith((".", "_")) or any(c in name for c in "/\\\0\n") or len(name.encode()) > 200:
         raise UsageError(f"{name!r} cannot name a folder", hint="use letters, digits, '-', '_' and '.'")
     return name
 
@@ -64,9 +59,7 @@ def read_marker(root: Path) -> Marker | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, KeyError, TypeError) as err:
-        raise InputError(
-            f"{path}: a broken marker: {err}", hint="is this an output root of tol-db?"
-        ) from None
+        raise InputError(f"{path}: a broken marker: {err}", hint="is this an output root of tol-db?") from None
 
 
 def create(root: Path, marker: Marker, size: tuple[int, int], splits: Sequence[str]) -> None:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from types import FrameType
@@ -195,7 +196,9 @@ class _Pool:
         process = context.Process(
             target=main, args=(theirs, self.db.path.absolute(), self.dataset, os.getpid()), daemon=True
         )
-        # until a worker has its own handlers, Ctrl-C in the terminal must not reach it
+        # until a worker has its own handlers, Ctrl-C in the terminal must not reach it; the tracker, which
+        # start() starts first, would unblock the signals again
+        resource_tracker.ensure_running()
         signal.pthread_sigmask(signal.SIG_BLOCK, WORKER_SIGNALS)
         try:
             process.start()
@@ -209,9 +212,7 @@ class _Pool:
     def _give(self, worker: _Worker, unit: int, shards: list[int]) -> None:
         token = secrets.token_hex(6)
         pid = worker.process.pid or 0
-        ledger.begin_attempt(
-            self.db, self.dataset, unit, token, self.holder.host, pid, self.holder.slurm_job_id
-        )
+        ledger.begin_attempt(self.db, self.dataset, unit, token, self.holder.host, pid, self.holder.slurm_job_id)
         worker.order = Order(unit, tuple(shards), token)
         worker.pipe.send(worker.order)
 

@@ -55,9 +55,9 @@ def load_unit(conn: sa.Connection, dataset: Dataset, unit: int, shards: Sequence
         InputError: an image has no file any more; InputMissing: a source's folder is not there.
     """
     tasks = tuple(_shards(conn, dataset, shards))
-    unit_id = next(
-        query(conn, "SELECT id FROM work_unit WHERE dataset_id = ? AND number = ?", (dataset.id, unit))
-    )[0]
+    unit_id = next(query(conn, "SELECT id FROM work_unit WHERE dataset_id = ? AND number = ?", (dataset.id, unit)))[
+        0
+    ]
     wanted = frozenset(shards)
     rows = [row for row in query(conn, PLACES, (unit_id, min(shards), max(shards))) if row[7] in wanted]
     lost = sum(row[2] is None or row[4] is None for row in rows)

@@ -93,8 +93,7 @@ def word_ends(text: str, at: int) -> Iterable[int]:
 
 def word_then(text: str, at: int, between: str, rest: Matches) -> bool:
     return any(
-        text[end : end + len(between)] == between and rest(text, end + len(between))
-        for end in word_ends(text, at)
+        text[end : end + len(between)] == between and rest(text, end + len(between)) for end in word_ends(text, at)
     )
 
 

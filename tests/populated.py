@@ -49,7 +49,6 @@ UNPLANNED, STALE, UNREADABLE = 39, 38, 7
 FIRST_OF_SECOND_UNIT = 21
 
 
-
 def tree_id(number: int) -> uuid.UUID:
     """The TreeOfLife id of an image."""
     return uuid.uuid5(uuid.NAMESPACE_URL, f"tol-db test image {number}")
@@ -166,9 +165,7 @@ def place_of(number: int) -> Place:
     if number <= 32:
         container, index = (3, number - 23) if number <= 27 else (4, number - 28)
         there = number != 32
-        return Place(
-            2, container, f"photo-{number}.jpg", index if there else None, None, 300 if there else None
-        )
+        return Place(2, container, f"photo-{number}.jpg", index if there else None, None, 300 if there else None)
     return Place(3, 5, f"BIO{number}.jpg", number - 33, None, 200)
 
 

@@ -126,9 +126,7 @@ def test_every_invariant_has_a_test_that_breaks_it() -> None:
 
 
 @pytest.mark.parametrize("audit", INFORMATIVE, ids=named)
-def test_an_informative_audit_finds_its_rows_in_the_populated_database(
-    untouched: Database, audit: Audit
-) -> None:
+def test_an_informative_audit_finds_its_rows_in_the_populated_database(untouched: Database, audit: Audit) -> None:
     empty = audit.name in ("blacklist_other_page", "images_without_split")
     assert bool(rows(untouched, audit.name)) is not empty
 
@@ -167,9 +165,7 @@ def test_a_shard_is_stale_when_an_image_of_it_has_another_label_today(untouched:
 
 
 def test_a_shard_is_stale_when_a_label_of_it_is_taken_away(db: Database) -> None:
-    execute(
-        db, f"UPDATE image SET label_id = NULL WHERE id = 1; UPDATE image SET label_id = 6 WHERE id = {STALE}"
-    )
+    execute(db, f"UPDATE image SET label_id = NULL WHERE id = 1; UPDATE image SET label_id = 6 WHERE id = {STALE}")
     assert [row["file"] for row in rows(db, "stale_shards")] == ["shard-000000.tar"] * 2
 
 
@@ -179,14 +175,10 @@ def test_a_shard_is_stale_when_a_file_of_it_is_gone(db: Database) -> None:
 
 
 def test_a_shard_is_stale_when_a_blacklist_that_binds_the_dataset_names_an_image_of_it(db: Database) -> None:
-    entry = (
-        "INSERT INTO blacklist_entry (blacklist_id, kind, value, content_id, genus, species, kingdom) VALUES"
-    )
+    entry = "INSERT INTO blacklist_entry (blacklist_id, kind, value, content_id, genus, species, kingdom) VALUES"
     execute(db, f"{entry} (2, 'image', 'x', 9001, NULL, NULL, NULL)")
     execute(db, f"{entry} (2, 'taxon', 'Quercus robur', NULL, 'Quercus', 'robur', '')")
-    assert sum(row["blacklisted"] for row in rows(db, "stale_shards")) == 0, (
-        "the dataset left this list aside"
-    )
+    assert sum(row["blacklisted"] for row in rows(db, "stale_shards")) == 0, "the dataset left this list aside"
     execute(db, "UPDATE dataset SET blacklist_policy = 'all'")
     found = {(row["split"], row["file"]): row["blacklisted"] for row in rows(db, "stale_shards")}
     oaks = {
@@ -339,9 +331,7 @@ SCANS: dict[str, set[str]] = {
 
 
 @pytest.mark.parametrize("name", SCANS)
-def test_a_hot_audit_reads_no_big_table_from_end_to_end_unless_it_counts_it(
-    untouched: Database, name: str
-) -> None:
+def test_a_hot_audit_reads_no_big_table_from_end_to_end_unless_it_counts_it(untouched: Database, name: str) -> None:
     big = {found[1] or "" for found in re.finditer(BIG, find(name).sql)}
     big |= {"image", "shard_image", "split_member", "exclusion", "eol_image", "i"}  # i: in the views
     scanned = {

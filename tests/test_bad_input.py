@@ -156,9 +156,7 @@ def test_a_dataset_name_or_root_that_is_taken_is_refused(demo_db: Path, tmp_path
 def test_a_recipe_whose_libraries_changed_is_not_written_with(demo_db: Path, tmp_path: Path) -> None:
     plan(demo_db, tmp_path / "out", "tol10m")
     with sqlite3.connect(demo_db) as connection:
-        connection.execute(
-            "UPDATE recipe SET pillow = '10.2.0', digest = ?", (hashlib.sha256(b"older").digest(),)
-        )
+        connection.execute("UPDATE recipe SET pillow = '10.2.0', digest = ?", (hashlib.sha256(b"older").digest(),))
     done = tol_db(demo_db, "materialize", expect=65)
     assert "planned with Pillow 10.2.0" in done.stderr
     assert "--refresh" in done.stderr

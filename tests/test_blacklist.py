@@ -275,7 +275,7 @@ def test_images_and_names_that_come_later_are_met_without_reading_again(db: Data
     add_images(db, [(1, 11, 5, species("Animalia", "Parus", "major"))])
     assert images_out(db) == [1]
     assert [hit.id for hit in labels_out(db)] == [1]
-    with open_database(db.path, readonly=True).read() as conn:
+    with open_database(db.path).read() as conn:
         counts = match_counts(conn, 1)
     assert (counts.matched, counts.unmatched, counts.labelled_images) == (2, 0, 1)
 

@@ -725,9 +725,7 @@ def test_mutated_images_are_written_or_rejected_and_nothing_else(data: st.DataOb
         at = data.draw(st.integers(0, min(reach, max(0, len(content) - 1))))
         how = data.draw(st.sampled_from(("set", "set", "cut", "delete", "insert")))
         if how == "set":
-            content[at : at + 1] = data.draw(
-                st.sampled_from((b"\0", b"\xff", b"\x7f", b"\x01", b"\xc3", b"\xd8"))
-            )
+            content[at : at + 1] = data.draw(st.sampled_from((b"\0", b"\xff", b"\x7f", b"\x01", b"\xc3", b"\xd8")))
         elif how == "cut":
             del content[at:]
         elif how == "delete":

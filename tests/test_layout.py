@@ -157,5 +157,3 @@ def test_a_shards_digest_depends_on_everything_that_fixes_its_bytes() -> None:
 
 def test_a_labels_digest_tells_its_columns_apart() -> None:
     assert label_digest(["a", "", "b"]) != label_digest(["a", "b", ""])
-
-

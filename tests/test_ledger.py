@@ -67,9 +67,7 @@ def test_any_order_and_repetition_of_receipts_ends_in_the_same_database(
 ) -> None:
     db, dataset, receipts = finished
     with db.write() as conn:
-        reopen(
-            conn, [r[0] for r in conn.exec_driver_sql("SELECT id FROM shard").fetchall()], ShardState.PLANNED
-        )
+        reopen(conn, [r[0] for r in conn.exec_driver_sql("SELECT id FROM shard").fetchall()], ShardState.PLANNED)
     order = data.draw(st.lists(st.sampled_from(receipts), max_size=2 * len(receipts)))
     seen: set[int] = set()
     for receipt in [*order, *receipts]:

@@ -298,9 +298,7 @@ PIECEMEAL = st.lists(st.sampled_from(PIECES) | st.characters(), max_size=12).map
 RAW = st.lists(PIECEMEAL, min_size=7, max_size=7)
 SAME_GENUS = st.tuples(
     st.sampled_from(["parus", "Parus", "", "unknown", "<i>parus</i>", "  "]),
-    st.lists(
-        st.sampled_from(["parus", "Parus", "major", "unknown", "L.", "1758", "\u00a0", " "]), max_size=6
-    ),
+    st.lists(st.sampled_from(["parus", "Parus", "major", "unknown", "L.", "1758", "\u00a0", " "]), max_size=6),
 )
 
 
@@ -310,9 +308,7 @@ def test_normalisation_equals_a_second_writing_of_the_rules(raw: list[str]) -> N
 
 
 @given(SAME_GENUS, st.sampled_from([" ", "  ", "\n", "\u00a0"]))
-def test_genus_in_species_equals_a_second_writing_of_the_rules(
-    words: tuple[str, list[str]], blank: str
-) -> None:
+def test_genus_in_species_equals_a_second_writing_of_the_rules(words: tuple[str, list[str]], blank: str) -> None:
     raw = label(genus=words[0], species=blank.join(words[1]))
     assert normalise(raw).as_tuple() == names_oracle.normalise(raw)
 

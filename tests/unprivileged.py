@@ -22,6 +22,9 @@ def folder_for_all() -> Iterator[Path]:
     try:
         yield folder
     finally:
+        for inside in (folder, *folder.rglob("*")):
+            if inside.is_dir():
+                inside.chmod(0o755)
         shutil.rmtree(folder)
 
 

@@ -164,7 +164,7 @@ def match_counts(conn: sa.Connection, blacklist_id: int, entries: Iterable[int] 
     """Count what a list, or only some entries of it, match today.
 
     Args:
-        conn: any transaction.
+        conn: a transaction of a database that was opened for writing: it makes a temporary table.
         blacklist_id: the list.
         entries: ids of entries of it; None for all.
     """

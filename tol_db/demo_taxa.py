@@ -232,9 +232,7 @@ def _bird(p: Pen) -> None:
     for x in (-0.06, 0.14):
         p.stroke(mix(BARK, BLACK, 0.4), 0.04, (x, 0.4), (x + 0.03, 0.76))
     p.shape(dark, (-0.3, -0.02), (-0.98, 0.5), (-0.9, 0.62), (-0.3, 0.32))
-    p.shape(
-        p.main, (-0.56, 0.14), (-0.2, -0.25), (0.2, -0.4), (0.46, 0), (0.36, 0.36), (-0.05, low), (-0.4, 0.4)
-    )
+    p.shape(p.main, (-0.56, 0.14), (-0.2, -0.25), (0.2, -0.4), (0.46, 0), (0.36, 0.36), (-0.05, low), (-0.4, 0.4))
     p.shape(p.second, (0.24, -0.3), (0.48, 0), (0.38, 0.34), (0.02, low - 0.03), (0.08, 0.1))
     p.shape(mix(BARK, BLACK, 0.4), (0.5, -0.48), (0.62 + bill, -0.38), (0.5, -0.32))
     p.oval(p.main, 0.34, -0.42, 0.29, 0.27 * plump)
@@ -275,9 +273,7 @@ def _insect(p: Pen) -> None:
             p.stroke(limb, 0.045, (0, y), knee, (side * (wide + 0.44), y + rise + 0.12))
         p.stroke(limb, 0.03, (side * 0.08, neck - 0.3), (side * 0.24, neck - 0.5), (side * 0.4, neck - 0.54))
         if p.has("jaws"):
-            p.stroke(
-                limb, 0.1, (side * 0.1, neck - 0.3), (side * 0.32, neck - 0.55), (side * 0.06, neck - 0.8)
-            )
+            p.stroke(limb, 0.1, (side * 0.1, neck - 0.3), (side * 0.32, neck - 0.55), (side * 0.06, neck - 0.8))
         for x, y, rx, turn in ((0.58, 0.14, 0.4, 0.5), (0.66, -0.1, 0.54, -0.15)) if wings else ():
             p.oval((228, 234, 242, 150), side * x, y, rx, rx * 0.34, side * turn)
     p.oval(limb, 0, neck - 0.24, wide * 0.55, 0.17)

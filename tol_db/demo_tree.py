@@ -238,9 +238,7 @@ def _plan(rng: random.Random, images: int) -> list[_Picture]:
     for i in range(inat21):
         number, name = list(_INAT21.items())[i * len(_INAT21) // inat21]
         folder = f"inat21/train/{number:05d}_{'_'.join(species[name].lineage)}"
-        picture = _Picture(
-            "inat21", species[name], next(ids), folder, f"{next(ids)}.jpg", class_number=number
-        )
+        picture = _Picture("inat21", species[name], next(ids), folder, f"{next(ids)}.jpg", class_number=number)
         pictures.append(picture)
     for i, plate in enumerate(rng.sample(range(1000, 99_999), bioscan)):
         well = f"BIOUG{plate:05d}-{rng.choice('ABCDEFGH')}{rng.randint(1, 12):02d}.jpg"

@@ -71,7 +71,8 @@ Step = Callable[[sa.Connection], Check]
 def examine(path: Path, *, mountinfo: Path = Path("/proc/self/mountinfo")) -> Diagnosis:
     """Look at everything that can be told from the database alone.
 
-    The file is opened read-only. An older schema is reported, and what needs the newest is left out.
+    Nothing is changed; what a crash left half done SQLite itself undoes when it opens the file. An older
+    schema is reported, and what needs the newest is left out.
 
     Args:
         path: the database.

@@ -51,9 +51,7 @@ def load(
     table, found = _read_toml(config or _path(environ.get("TOL_DB_CONFIG")))
     unknown = sorted(set(table) - {"database", "workers", "recipe"})
     if unknown:
-        raise InputError(
-            f"{found}: unknown key {unknown[0]!r}", hint="known: database, workers, [recipe.NAME]"
-        )
+        raise InputError(f"{found}: unknown key {unknown[0]!r}", hint="known: database, workers, [recipe.NAME]")
     recipes = table.get("recipe", {})
     if not isinstance(recipes, dict) or not all(isinstance(r, dict) for r in recipes.values()):
         raise InputError(f"{found}: recipes are tables: [recipe.NAME]")

@@ -97,13 +97,9 @@ def upgrade() -> None:
         sa.CheckConstraint(
             "policy <> 'hash' OR (seed IS NOT NULL AND fraction BETWEEN 0 AND 1)", name=op.f("ck_split_hash")
         ),
-        sa.CheckConstraint(
-            "policy IN ('published', 'hash', 'complement', 'file')", name=op.f("ck_split_policy")
-        ),
+        sa.CheckConstraint("policy IN ('published', 'hash', 'complement', 'file')", name=op.f("ck_split_policy")),
         sa.CheckConstraint("split_by IN ('image', 'taxon')", name=op.f("ck_split_split_by")),
-        sa.ForeignKeyConstraint(
-            ["complement_of_id"], ["split.id"], name=op.f("fk_split_complement_of_id_split")
-        ),
+        sa.ForeignKeyConstraint(["complement_of_id"], ["split.id"], name=op.f("fk_split_complement_of_id_split")),
         sa.ForeignKeyConstraint(["parent_id"], ["split.id"], name=op.f("fk_split_parent_id_split")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_split")),
         sa.UniqueConstraint("name", name=op.f("uq_split_name")),
@@ -169,9 +165,7 @@ def upgrade() -> None:
         sa.Column("read_at", sa.Text(), nullable=False),
         sa.Column("outcome", sa.String(), nullable=False),
         sa.Column("detail", sa.String(), nullable=True),
-        sa.CheckConstraint(
-            "typeof(sha256) = 'blob' AND length(sha256) = 32", name=op.f("ck_source_file_sha256")
-        ),
+        sa.CheckConstraint("typeof(sha256) = 'blob' AND length(sha256) = 32", name=op.f("ck_source_file_sha256")),
         sa.ForeignKeyConstraint(["source_id"], ["source.id"], name=op.f("fk_source_file_source_id_source")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_source_file")),
         sa.UniqueConstraint("kind", "root", "path", name=op.f("uq_source_file_kind_root_path")),
@@ -284,9 +278,7 @@ def upgrade() -> None:
         sa.Column("snapshot_sha256", sa.LargeBinary(length=32), nullable=True),
         sa.Column("script", sa.String(), server_default=sa.text("('')"), nullable=False),
         sa.Column("submitted_at", sa.Text(), nullable=False),
-        sa.CheckConstraint(
-            "kind IN ('array', 'collect', 'verify', 'report')", name=op.f("ck_submission_kind")
-        ),
+        sa.CheckConstraint("kind IN ('array', 'collect', 'verify', 'report')", name=op.f("ck_submission_kind")),
         sa.ForeignKeyConstraint(
             ["dataset_id"], ["dataset.id"], name=op.f("fk_submission_dataset_id_dataset"), ondelete="CASCADE"
         ),
@@ -448,9 +440,7 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_shard")),
         sa.UniqueConstraint("dataset_id", "number", name=op.f("uq_shard_dataset_id_number")),
-        sa.UniqueConstraint(
-            "dataset_id", "split_id", "ordinal", name=op.f("uq_shard_dataset_id_split_id_ordinal")
-        ),
+        sa.UniqueConstraint("dataset_id", "split_id", "ordinal", name=op.f("uq_shard_dataset_id_split_id_ordinal")),
     )
     with op.batch_alter_table("shard", schema=None) as batch_op:
         batch_op.create_index("ix_shard_dataset_id_state", ["dataset_id", "state"], unique=False)
@@ -489,9 +479,7 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     with op.batch_alter_table("taxon_provenance", schema=None) as batch_op:
-        batch_op.create_index(
-            batch_op.f("ix_taxon_provenance_source_taxon_id"), ["source_taxon_id"], unique=False
-        )
+        batch_op.create_index(batch_op.f("ix_taxon_provenance_source_taxon_id"), ["source_taxon_id"], unique=False)
 
     op.create_table(
         "vernacular_name",
@@ -506,9 +494,7 @@ def upgrade() -> None:
             ["taxon_id"], ["taxon.id"], name=op.f("fk_vernacular_name_taxon_id_taxon"), ondelete="CASCADE"
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_vernacular_name")),
-        sa.UniqueConstraint(
-            "taxon_id", "name", "language", name=op.f("uq_vernacular_name_taxon_id_name_language")
-        ),
+        sa.UniqueConstraint("taxon_id", "name", "language", name=op.f("uq_vernacular_name_taxon_id_name_language")),
     )
     with op.batch_alter_table("vernacular_name", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_vernacular_name_taxon_id"), ["taxon_id"], unique=False)
@@ -530,9 +516,7 @@ def upgrade() -> None:
             name=op.f("ck_image_treeoflife_id"),
         ),
         sa.CheckConstraint("member_index IS NULL OR container_id IS NOT NULL", name=op.f("ck_image_located")),
-        sa.ForeignKeyConstraint(
-            ["container_id"], ["container.id"], name=op.f("fk_image_container_id_container")
-        ),
+        sa.ForeignKeyConstraint(["container_id"], ["container.id"], name=op.f("fk_image_container_id_container")),
         sa.ForeignKeyConstraint(["label_id"], ["label.id"], name=op.f("fk_image_label_id_label")),
         sa.ForeignKeyConstraint(
             ["published_label_id"], ["label.id"], name=op.f("fk_image_published_label_id_label")
@@ -601,9 +585,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["image_id"], ["image.id"], name=op.f("fk_image_licence_image_id_image"), ondelete="CASCADE"
         ),
-        sa.ForeignKeyConstraint(
-            ["licence_id"], ["licence.id"], name=op.f("fk_image_licence_licence_id_licence")
-        ),
+        sa.ForeignKeyConstraint(["licence_id"], ["licence.id"], name=op.f("fk_image_licence_licence_id_licence")),
         sa.PrimaryKeyConstraint("image_id", name=op.f("pk_image_licence")),
     )
     op.create_table(
@@ -621,9 +603,7 @@ def upgrade() -> None:
         sa.Column("jpg_digest", sa.LargeBinary(length=16), nullable=True),
         sa.ForeignKeyConstraint(["image_id"], ["image.id"], name=op.f("fk_shard_image_image_id_image")),
         sa.ForeignKeyConstraint(["label_id"], ["label.id"], name=op.f("fk_shard_image_label_id_label")),
-        sa.ForeignKeyConstraint(
-            ["outcome_id"], ["outcome.id"], name=op.f("fk_shard_image_outcome_id_outcome")
-        ),
+        sa.ForeignKeyConstraint(["outcome_id"], ["outcome.id"], name=op.f("fk_shard_image_outcome_id_outcome")),
         sa.ForeignKeyConstraint(
             ["shard_id"], ["shard.id"], name=op.f("fk_shard_image_shard_id_shard"), ondelete="CASCADE"
         ),

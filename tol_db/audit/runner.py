@@ -97,11 +97,7 @@ def parse(name: str, text: str) -> Audit:
     head, _, sql = text.partition("\n\n")
     lines = [line.removeprefix("-- ").partition(": ") for line in head.splitlines()]
     header = {key: value for key, _, value in lines}
-    if (
-        tuple(header) != _KEYS
-        or header["empty"] not in ("must", "may")
-        or header["invariant"] not in ("yes", "no")
-    ):
+    if tuple(header) != _KEYS or header["empty"] not in ("must", "may") or header["invariant"] not in ("yes", "no"):
         raise ValueError(f"{name}.sql: its header must be {', '.join(_KEYS)}, in this order")
     return Audit(
         name=name,

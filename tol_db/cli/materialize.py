@@ -18,14 +18,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.option("--dataset", "name", help="Which dataset.  [the only one]")
-@click.option(
-    "--workers", type=click.IntRange(1, 1024), help="Processes.  [default: $TOL_DB_WORKERS, else cores]"
-)
+@click.option("--workers", type=click.IntRange(1, 1024), help="Processes.  [default: $TOL_DB_WORKERS, else cores]")
 @click.option("--shards", type=NumberRange(), help="Only these shard numbers.")
 @click.option("--units", type=NumberRange(), help="Only these work units.")
-@click.option(
-    "--retry", multiple=True, metavar="OUTCOME", help="Try images with this outcome again (repeat)."
-)
+@click.option("--retry", multiple=True, metavar="OUTCOME", help="Try images with this outcome again (repeat).")
 @click.option("--json", "json_", is_flag=True, help="JSON instead of text.")
 @db_settings
 def materialize(

@@ -134,9 +134,7 @@ def _recipe(settings: Settings, name: str, size: str | None, quality: int | None
         recipe = BUILT_IN[base].with_(name=name, **table)
     else:
         known = ", ".join([*BUILT_IN, *settings.recipes])
-        raise UsageError(
-            f"no recipe {name!r}", hint=f"recipes: {known}; [recipe.NAME] in tol-db.toml adds one"
-        )
+        raise UsageError(f"no recipe {name!r}", hint=f"recipes: {known}; [recipe.NAME] in tol-db.toml adds one")
     if size is not None:
         width, _, height = size.partition("x")
         if not (width.isdigit() and height.isdigit()):
@@ -146,13 +144,14 @@ def _recipe(settings: Settings, name: str, size: str | None, quality: int | None
 
 
 def _print_plan(summary: PlanSummary) -> None:
+    if not summary.shards:
+        click.echo(f"dataset {summary.dataset}: no shards to add")
+        return
     verb = "planned" if summary.written else "would be planned"
     click.echo(f"dataset {summary.dataset}: {summary.shards} shards in {summary.units} work units {verb}")
     for split in summary.splits:
         told = "".join(f", {name} {number:,}" for name, number in split.excluded)
-        click.echo(
-            f"  {split.name}: {split.planned:,} of {split.members:,} images in {split.shards} shards{told}"
-        )
+        click.echo(f"  {split.name}: {split.planned:,} of {split.members:,} images in {split.shards} shards{told}")
     click.echo(f"  reads {summary.images:,} images, {amount(summary.source_bytes, 'bytes')}")
     click.echo(
         f"  writes about {amount(summary.estimated_bytes, 'bytes')} to {summary.output_root} "

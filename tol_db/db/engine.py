@@ -46,7 +46,7 @@ def reading_uri(path: Path) -> str:
     """
     if os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK):
         return file_uri(path, mode="rw")
-    return file_uri(path, mode="ro") if _log_beside(path) else file_uri(path, immutable=1)
+    return file_uri(path, mode="ro") if _log_beside(path) else file_uri(path, mode="ro", immutable=1)
 
 
 def _log_beside(path: Path) -> bool:
@@ -195,7 +195,7 @@ def revision_of(path: Path) -> str:
     try:
         # a log may be what a crash left: then it has to be put right first; without one nothing is made beside
         # a database that may be refused
-        uri = reading_uri(path) if _log_beside(path) else file_uri(path, immutable=1)
+        uri = reading_uri(path) if _log_beside(path) else file_uri(path, mode="ro", immutable=1)
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)
         try:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()

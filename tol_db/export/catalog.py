@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 import secrets
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -75,10 +77,21 @@ def export_catalog(
             (dataset.id,),
         )
         if target is None:
-            rows = _write(conn, dataset, sys.stdout, include_pending)
+            with _standard_output() as file:
+                rows = _write(conn, dataset, file, include_pending)
         else:
             rows = _write_file(conn, dataset, target, include_pending)
     return CatalogSummary(dataset.name, rows, pending)
+
+
+@contextmanager
+def _standard_output() -> Iterator[TextIO]:
+    """Standard output in UTF-8 with line ends as they are written, whatever the locale says."""
+    file = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
+    try:
+        yield file
+    finally:
+        file.detach()
 
 
 def _write_file(conn: sa.Connection, dataset: Dataset, target: Path, include_pending: bool) -> int:
@@ -100,14 +113,12 @@ def _write_file(conn: sa.Connection, dataset: Dataset, target: Path, include_pen
 def _write(conn: sa.Connection, dataset: Dataset, file: TextIO, include_pending: bool) -> int:
     writer = csv.writer(file, lineterminator="\r\n")
     writer.writerow(COLUMNS)
-    splits = query(
-        conn,
-        "SELECT s.name, s.id FROM dataset_split d JOIN split s ON s.id = d.split_id WHERE d.dataset_id = ?",
-        (dataset.id,),
-    )
+    sql = """SELECT s.name, s.id, CASE WHEN ?2 THEN d.planned - d.left_out ELSE d.written END
+             FROM dataset_split d JOIN split s ON s.id = d.split_id WHERE d.dataset_id = ?1"""
+    splits = sorted(query(conn, sql, (dataset.id, include_pending)))
     written = 0
-    with track("catalog", unit="rows") as tracker:
-        for split, split_id in sorted(splits):
+    with track("catalog", sum(rows for *_, rows in splits), unit="rows") as tracker:
+        for split, split_id, _ in splits:
             for row in catalog_rows(conn, dataset, split, split_id, include_pending):
                 writer.writerow(row)
                 written += 1
@@ -131,5 +142,3 @@ def catalog_rows(
             *ranks,
             common(lineage, given),
         )
-
-

@@ -27,7 +27,13 @@ def cell(value: object) -> str:
         return f"{value:,.2f}"
     if isinstance(value, bytes):
         return value.hex()
-    return " ".join(str(value).split())
+    # a name out of somebody's file must not move the cursor
+    return "".join(c if c.isprintable() else "\ufffd" for c in " ".join(str(value).split()))
+
+
+def is_identifier(column: str) -> bool:
+    """Whether the numbers of a column name something, so that thousands are not parted."""
+    return column.endswith("_id") or column in ("shard", "ordinal", "position", "unit", "number")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], width: int | None = None) -> str:
@@ -39,7 +45,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], width: int |
         width: characters that a line may have; wide columns are cut to it. None: no limit.
     """
     kept = [list(row) for row in rows]
-    texts = [[cell(value) for value in row] for row in kept]
+    names = [is_identifier(column) for column in columns]
+    texts = [
+        [
+            str(value) if name and isinstance(value, int) else cell(value)
+            for name, value in zip(names, row, strict=True)
+        ]
+        for row in kept
+    ]
     right = [
         bool(kept) and all(isinstance(row[i], int | float) or row[i] is None for row in kept)
         for i in range(len(columns))
