@@ -52,7 +52,7 @@ def load_dataset(conn: sa.Connection, name: str | None) -> Dataset:
         raise UsageError("no dataset is planned", hint="tol-db plan OUT --dataset NAME --split SPLIT")
     if name is None and len(names) > 1:
         raise UsageError("there are several datasets", hint=f"name one with --dataset: {', '.join(names)}")
-    name = name or names[0]
+    name = names[0] if name is None else name  # "" is a name too, and hardly that of the first one
     if name not in names:
         raise UsageError(f"no dataset {name!r}", hint=f"datasets: {', '.join(names)}")
     row = next(
@@ -77,6 +77,18 @@ def load_dataset(conn: sa.Connection, name: str | None) -> Dataset:
         seed=seed,
         shard_images=shard_images,
     )
+
+
+def require_name(name: str) -> None:
+    """Check the name of a new dataset: one that can be typed, and told apart in a line of text.
+
+    Raises:
+        UsageError: it is empty, blank, or holds control characters or bytes that are not UTF-8.
+    """
+    if not name.strip() or not name.isprintable():
+        raise UsageError(
+            f"{name!r} cannot name a dataset", hint="use letters, digits and what else can be typed on a line"
+        )
 
 
 def require_same_recipe(dataset: Dataset) -> None:

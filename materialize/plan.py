@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import uuid
@@ -23,8 +24,10 @@ from materialize.candidates import (
     load_candidates,
     load_splits,
 )
+from materialize.dataset import require_name
 from materialize.layout import Layout, PlannedShard, Start, lay_out, plan_digest, shard_digest
 from materialize.recipe import Recipe, check_resizer, digest, library_versions
+from materialize.shard import cannot_write
 from tol_db.db.base import Outcome
 from tol_db.db.bulk import changes, insert_many, query, scalar, utc_now
 from tol_db.db.engine import Database
@@ -96,57 +99,155 @@ class PlanSummary:
 
 
 def plan(db: Database, request: PlanRequest, *, dry_run: bool = False) -> PlanSummary:
-    """Plan a new dataset; one transaction.
+    """Plan a new dataset; it is stored in one transaction.
+
+    What takes long, reading and laying out, is done before the write lock is taken, so that a run that works
+    on another dataset meanwhile is not kept from its commits.
 
     Raises:
         NameTaken: there is a dataset of that name, or the output root belongs to another one.
-        UsageError: no such split or blacklist, no image to place, an order that the containers do not allow,
-            a recipe whose resizer is not installed.
+        UsageError: a name or path that cannot be stored, no such split or blacklist, no image to place, an order
+            that the containers do not allow, a recipe whose resizer is not installed.
         CannotWrite: the output root cannot be made.
     """
     check_resizer(request.recipe)
-    with db.read() if dry_run else db.write() as conn:
-        if scalar(conn, "SELECT 1 FROM dataset WHERE name = ?", (request.dataset,)):
-            raise NameTaken(
-                f"dataset {request.dataset!r} is there already",
-                hint="`--extend` adds new images to it, `--refresh` replans what changed, "
-                f"`tol-db dataset remove {request.dataset}` removes it",
-            )
-        splits = load_splits(conn, request.splits)
-        blacklists = load_blacklists(conn, request.blacklists)
-        candidates = load_candidates(conn, splits, blacklists)
-        placed = [member & (candidates.outcome == 0) for member in candidates.members]
-        require_some(candidates, splits, placed)
-        require_order(candidates, placed, request.order)
-        layout = lay_out(
-            candidates.images,
-            placed,
-            candidates.groups,
-            order=request.order,
-            seed=request.seed,
-            shard_images=request.shard_images,
+    require_name(request.dataset)
+    root.require_creatable(_absolute(request))
+    with db.read() as conn:
+        _require_new(conn, request)
+        seen = b"" if dry_run else _fingerprint(conn)
+        draft = _draft(conn, request)
+    if not dry_run:
+        with db.write() as conn:
+            _require_new(conn, request)
+            if _fingerprint(conn) != seen:  # somebody ingested meanwhile
+                draft = _draft(conn, request)
+            _store(conn, request, draft)
+    return summarise(
+        request, draft.candidates, draft.splits, draft.placed, draft.layout, draft.whole, written=not dry_run
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A plan that is not stored yet."""
+
+    splits: tuple[Split, ...]
+    blacklists: tuple[int, ...]
+    candidates: Candidates
+    placed: list[Mask]
+    layout: Layout
+    recipe_digest: bytes
+    digests: list[bytes]
+    whole: bytes
+
+
+def _draft(conn: sa.Connection, request: PlanRequest) -> _Draft:
+    splits = load_splits(conn, request.splits)
+    blacklists = load_blacklists(conn, request.blacklists)
+    candidates = load_candidates(conn, splits, blacklists)
+    placed = [member & (candidates.outcome == 0) for member in candidates.members]
+    require_some(candidates, splits, placed)
+    require_order(candidates, placed, request.order)
+    layout = lay_out(
+        candidates.images,
+        placed,
+        candidates.groups,
+        order=request.order,
+        seed=request.seed,
+        shard_images=request.shard_images,
+    )
+    recipe_digest = bytes.fromhex(digest(request.recipe, library_versions(request.recipe)))
+    digests = layout_digests(candidates, splits, layout, recipe_digest)
+    return _Draft(splits, blacklists, candidates, placed, layout, recipe_digest, digests, plan_digest(digests))
+
+
+def _store(conn: sa.Connection, request: PlanRequest, draft: _Draft) -> None:
+    identity = _identity(request, draft.whole)
+    _require_root(conn, request, identity)
+    dataset = _insert_dataset(conn, request, identity, draft.recipe_digest, draft.whole)
+    insert_many(
+        conn,
+        "INSERT INTO dataset_blacklist (dataset_id, blacklist_id) VALUES (?, ?)",
+        [(dataset, b) for b in draft.blacklists],
+    )
+    store_layout(conn, dataset, draft.candidates, draft.splits, draft.layout, draft.digests)
+    store_exclusions(conn, dataset, draft.candidates, draft.splits, draft.candidates.members)
+    store_counts(conn, dataset, draft.splits)
+    # last, so that a plan that fails leaves the folder as it was; before the commit, so that there is no
+    # dataset without a root
+    root.write_marker(_absolute(request), root.Marker(identity, request.dataset))
+
+
+def _require_new(conn: sa.Connection, request: PlanRequest) -> None:
+    """Raises NameTaken where the dataset is there, or where its root is somebody else's for certain."""
+    if scalar(conn, "SELECT 1 FROM dataset WHERE name = ?", (request.dataset,)):
+        raise NameTaken(
+            f"dataset {request.dataset!r} is there already",
+            hint="`--extend` adds new images to it, `--refresh` replans what changed, "
+            f"`tol-db dataset remove {request.dataset}` removes it",
         )
-        recipe_digest = bytes.fromhex(digest(request.recipe, library_versions(request.recipe)))
-        digests = layout_digests(candidates, splits, layout, recipe_digest)
-        whole = plan_digest(digests)
-        identity = _identity(request, whole)
-        if not dry_run:
-            marker = root.Marker(identity, request.dataset)
-            root.create(_absolute(request), marker, request.recipe.size, request.splits)
-            dataset = _insert_dataset(conn, request, identity, recipe_digest, whole)
-            insert_many(
-                conn,
-                "INSERT INTO dataset_blacklist (dataset_id, blacklist_id) VALUES (?, ?)",
-                [(dataset, b) for b in blacklists],
-            )
-            store_layout(conn, dataset, candidates, splits, layout, digests)
-            store_exclusions(conn, dataset, candidates, splits, candidates.members)
-            store_counts(conn, dataset, splits)
-        return summarise(request, candidates, splits, placed, layout, whole, written=not dry_run)
+    _require_root(conn, request, None)
+
+
+def _require_root(conn: sa.Connection, request: PlanRequest, identity: str | None) -> None:
+    """Check that the output root is nobody else's.
+
+    Args:
+        identity: uuid of the dataset; None before it is known: the name then stands for it.
+
+    Raises:
+        NameTaken
+    """
+    folder = _absolute(request)
+    found = root.read_marker(folder)
+    sql = "SELECT name FROM dataset WHERE uuid = ? OR output_root = ?"
+    owner = scalar(conn, sql, (found.uuid if found else None, str(folder)))
+    if owner is not None:
+        raise NameTaken(f"{folder} is the output root of dataset {owner!r}", hint="name another folder")
+    if found is None:
+        root.require_free(folder, request.recipe.size, request.splits)
+    elif found.name != request.dataset or identity not in (None, found.uuid):
+        # the same plan of a database that was restored or died has the same uuid, and may have its shards
+        root.require_leftover(folder, found)
+
+
+_PRIME = 2**31 - 1
+_NUMBERS = {
+    "image": ("id", "container_id", "member_index", "bytes", "label_id"),
+    "split_member": ("split_id", "image_id"),
+    "eol_image": ("image_id", "content_id"),
+    "label": ("id",),  # its texts never change
+}
+_TEXTS = {
+    "source": "id, key",
+    "split": "id, name",
+    "container": "id, source_id, kind, path, seek_index IS NOT NULL",
+    "blacklist": "id, name",
+    "blacklist_entry": "id, blacklist_id, kind, value, content_id, treeoflife_id, kingdom, genus, species",
+}
+"""All that :func:`load_candidates` and the views that it asks read; a run that writes shards changes none of it."""
+
+
+def _fingerprint(conn: sa.Connection) -> bytes:
+    """A digest of what a plan depends on; some five seconds at ten million images.
+
+    ``PRAGMA data_version`` would be cheaper, and changes with every shard that a run commits.
+    """
+    parts = hashlib.sha256()
+    for table, columns in _NUMBERS.items():
+        # squared, because a plain sum stays the same where two rows exchange their values
+        mixed = " + ".join(f"coalesce({name}, -1) * {61_403 + 7_919 * i}" for i, name in enumerate(columns))
+        sql = f"SELECT count(*), sum(m * m % {_PRIME}) FROM (SELECT ({mixed}) % {_PRIME} AS m FROM {table})"  # noqa: S608
+        parts.update(repr(next(query(conn, sql))).encode())
+    for table, names in _TEXTS.items():
+        for row in query(conn, f"SELECT {names} FROM {table} ORDER BY id"):  # noqa: S608
+            parts.update(repr(row).encode())
+    return parts.digest()
 
 
 def _absolute(request: PlanRequest) -> Path:
-    return request.output_root.absolute()
+    return root.absolute(request.output_root)
 
 
 def _identity(request: PlanRequest, whole: bytes) -> str:
@@ -355,9 +456,10 @@ def estimated_jpg_bytes(recipe: Recipe) -> int:
 
 def free_bytes(folder: Path) -> int:
     """Free bytes on the disk that a folder, which need not be there yet, will lie on."""
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
+    try:
+        return shutil.disk_usage(root.nearest_folder(folder)).free
+    except OSError as err:
+        raise cannot_write(folder, err) from err
 
 
 def next_numbers(conn: sa.Connection, dataset: int, splits: Sequence[Split]) -> Start:

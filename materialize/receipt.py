@@ -122,7 +122,7 @@ def read_receipt(path: Path) -> Receipt:
         columns += [_unpack(table.pop("content_digests")), _unpack(table.pop("jpg_digests"))]
         facts = tuple(Fact(*row) for row in zip(*columns, strict=True))
         return Receipt(**table, left_out=left_out, facts=facts)
-    except (ValueError, TypeError, KeyError, binascii.Error) as err:
+    except (OSError, ValueError, TypeError, KeyError, binascii.Error) as err:
         raise InputError(
             f"{path}: not a readable receipt: {err}", hint="remove it; its shard is written anew"
         ) from None

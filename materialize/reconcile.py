@@ -7,9 +7,11 @@ Files that are not ours are named, never touched.
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
-from collections.abc import Sequence
+import stat
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from materialize.shard import sha256_of, sync_folder
 from tol_db.db.base import Outcome, ShardState
 from tol_db.db.bulk import query
 from tol_db.db.engine import Database
-from tol_db.errors import InputError, UsageError
+from tol_db.errors import InputError, OutputNotMounted, UsageError
 
 _PARTIAL = re.compile(r"\.(shard-\d{6,}\.tar|shard-\d{6,}-[0-9a-f]+\.json)\.[0-9a-f]+\.partial")
 _KNOWN = re.compile(r"sizes\.json|\..*\.partial|shard-\d{6,}\.tar\.(bad|old)-[0-9a-f]+")
@@ -59,35 +61,73 @@ class _Known:
     path: Path
 
 
-def reconcile(db: Database, dataset: Dataset) -> Findings:
+def reconcile(db: Database, dataset: Dataset, between_steps: Callable[[], None] = lambda: None) -> Findings:
     """Bring disk and database to agree. The caller holds the lease, so every other attempt is dead.
 
+    Args:
+        between_steps: called between shards; what it raises ends the work, which the next start goes on with.
+
     Raises:
-        OutputNotMounted: the root is not there or another dataset's; nothing is judged then.
+        OutputNotMounted: the root, or the folder of a split that has complete shards, is not there, or the
+            root is another dataset's; nothing is judged then.
+        OSError: something in the root cannot be read, renamed or removed.
     """
     root.require(dataset.output_root, dataset.marker)
     findings = Findings()
+    shards = _shards(db, dataset)
+    _require_folders(dataset, shards)
     with db.write() as conn:
         findings.lost = ledger.lose_open_attempts(conn, dataset)
-    shards = _shards(db, dataset)
     _sweep(dataset, {shard.path for shard in shards}, findings)
     receipts = receipts_of(dataset.output_root)
     for shard in shards:
+        between_steps()
         final = dataset.output_root / shard.path
         if shard.state in (ShardState.COMPLETE, ShardState.VERIFIED):
             _check_recorded(db, shard, final, findings)
-        elif final.exists() or final.is_symlink():
+        elif os.path.lexists(final):
             _judge(db, dataset, shard, final, receipts.get(shard.number, []), findings)
     _drop_void_receipts(db, dataset, receipts)
     return findings
 
 
+def _require_folders(dataset: Dataset, shards: list[_Known]) -> None:
+    """A folder of a split may be a mount or link of its own: without it nothing in it is judged missing.
+
+    Raises:
+        OutputNotMounted
+    """
+    for path in sorted({shard.path.parent for shard in shards if shard.size is not None}):
+        if _stat(dataset.output_root / path) is None:
+            raise OutputNotMounted(
+                f"{dataset.output_root / path}: the folder of complete shards is not there",
+                hint="mount it; if it is lost, make an empty one: its shards are then written anew",
+            )
+
+
 def _drop_void_receipts(db: Database, dataset: Dataset, receipts: dict[int, list[Path]]) -> None:
-    """A receipt without its file counts for nothing; so does one of an earlier plan."""
-    kept = {shard.number for shard in _shards(db, dataset) if shard.size is not None}
+    """A receipt of an earlier plan counts for nothing; one of the current plan may find its file again."""
+    digests = {s.number: s.digest.hex() for s in _shards(db, dataset) if s.size is None}
     for number, paths in receipts.items():
-        for path in paths if number not in kept else ():
-            path.unlink(missing_ok=True)
+        for path in paths if number in digests else ():
+            try:
+                void = read_receipt(path).digest != digests[number]
+            except InputError:
+                void = True
+            if void:
+                path.unlink(missing_ok=True)
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    """None where there is nothing; a fault of the storage is no absence.
+
+    Raises:
+        OSError
+    """
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _shards(db: Database, dataset: Dataset) -> list[_Known]:
@@ -106,15 +146,16 @@ def _shards(db: Database, dataset: Dataset) -> list[_Known]:
 
 def _check_recorded(db: Database, shard: _Known, final: Path, findings: Findings) -> None:
     """A record needs its file, of the recorded size (its bytes are `verify`'s business)."""
-    if not final.is_file():
+    found = _stat(final)
+    if found is None:
         state, why = ShardState.MISSING, "its file is gone"
         findings.missing.append(shard.number)
-    elif final.stat().st_size != shard.size:
-        state, why = ShardState.BAD, f"{final.stat().st_size} bytes instead of {shard.size}"
+    elif not stat.S_ISREG(found.st_mode) or found.st_size != shard.size:
+        state, why = ShardState.BAD, f"{found.st_size} bytes instead of {shard.size}"
         findings.bad.append(shard.number)
     else:
         return
-    if final.exists():
+    if os.path.lexists(final):
         findings.set_aside.append(set_aside(final))
     with db.write() as conn:
         ledger.reopen(conn, [shard.id], state, why)
@@ -151,8 +192,17 @@ RETRIED = tuple(o.label for o in Outcome if o > Outcome.SOURCE_MISSING and o != 
 """Outcomes that reading an image again can change."""
 
 
-def reopen_for_retry(db: Database, dataset: Dataset, outcomes: Sequence[str]) -> list[int]:
+def reopen_for_retry(
+    db: Database,
+    dataset: Dataset,
+    outcomes: Sequence[str],
+    shards: range | None = None,
+    units: range | None = None,
+) -> list[int]:
     """Open again the shards that lack images with these outcomes; their files are set aside as ``.old-…``.
+
+    Args:
+        shards, units: only in these ranges of numbers.
 
     Returns:
         The numbers of these shards.
@@ -169,11 +219,16 @@ def reopen_for_retry(db: Database, dataset: Dataset, outcomes: Sequence[str]) ->
     with db.write() as conn:
         rows = query(
             conn,
-            f"""SELECT h.id FROM shard h WHERE h.dataset_id = ? AND h.left_out > 0 AND EXISTS
+            f"""SELECT h.id, h.number, u.number FROM shard h JOIN work_unit u ON u.id = h.work_unit_id
+                WHERE h.dataset_id = ? AND h.left_out > 0 AND EXISTS
                 (SELECT 1 FROM shard_image m WHERE m.shard_id = h.id AND m.outcome_id IN ({marks}))""",  # noqa: S608
             (dataset.id, *ids),
         )
-        chosen = [row[0] for row in rows]
+        chosen = [
+            id
+            for id, shard, unit in rows
+            if (shards is None or shard in shards) and (units is None or unit in units)
+        ]
         ledger.reopen(conn, chosen, ShardState.PLANNED, f"retry of {', '.join(outcomes)}")
     receipts = receipts_of(dataset.output_root)
     known = [shard for shard in _shards(db, dataset) if shard.id in set(chosen)]

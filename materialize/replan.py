@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import sqlalchemy as sa
 
-from materialize import ledger
+from materialize import lease, ledger
 from materialize.candidates import Candidates, Mask, Split, load_blacklists, load_candidates
 from materialize.dataset import Dataset, load_dataset, require_same_recipe
 from materialize.layout import Ints, lay_out, plan_digest, shard_digest
@@ -67,10 +67,13 @@ def extend(db: Database, name: str | None, *, dry_run: bool = False) -> PlanSumm
 
     Raises:
         UsageError: no such dataset.
+        LeaseHeld: a run works on it.
         RecipeChanged: this environment would write other bytes than the rest of the dataset has.
     """
     with db.read() if dry_run else db.write() as conn:
         dataset = load_dataset(conn, name)
+        if not dry_run:
+            lease.require_idle(conn, dataset)
         require_same_recipe(dataset)
         splits = _splits_of(conn, dataset)
         candidates = load_candidates(conn, splits, bound_blacklists(conn, dataset))
@@ -107,9 +110,12 @@ def refresh(db: Database, name: str | None, *, dry_run: bool = False) -> Refresh
 
     Raises:
         UsageError: no such dataset.
+        LeaseHeld: a run works on it.
     """
     with db.read() if dry_run else db.write() as conn:
         dataset = load_dataset(conn, name)
+        if not dry_run:
+            lease.require_idle(conn, dataset)  # a run writes by the plan that it began with
         check_resizer(dataset.recipe)
         recipe_digest = bytes.fromhex(digest(dataset.recipe, library_versions(dataset.recipe)))
         splits = _splits_of(conn, dataset)

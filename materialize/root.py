@@ -8,11 +8,14 @@ dataset's, from one whose shards are gone.
 from __future__ import annotations
 
 import json
+import os
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from materialize.shard import write_synced
+from materialize.receipt import FOLDER as RECEIPTS
+from materialize.shard import cannot_write, write_synced
 from tol_db.errors import CannotWrite, InputError, NameTaken, OutputNotMounted, UsageError
 
 MARKER = "_dataset.json"
@@ -62,25 +65,78 @@ def read_marker(root: Path) -> Marker | None:
         raise InputError(f"{path}: a broken marker: {err}", hint="is this an output root of tol-db?") from None
 
 
-def create(root: Path, marker: Marker, size: tuple[int, int], splits: Sequence[str]) -> None:
-    """Make the root of a new dataset and mark it as its own.
+def absolute(path: Path) -> Path:
+    """The path from the root of the file system on.
 
     Raises:
-        NameTaken: it belongs to another dataset, or holds shards of something else.
-        CannotWrite: it is a file, or cannot be made.
+        UsageError: it is not UTF-8, and thus no text that the database could hold.
     """
-    if root.exists() and not root.is_dir():
-        raise CannotWrite(f"{root} is a file, not a folder", hint="name a folder for the shards")
-    found = read_marker(root)
-    if found is not None and found != marker:
-        raise NameTaken(
-            f"{root} is the output root of dataset {found.name!r} ({found.uuid})", hint="name another folder"
-        )
-    if found is None:
-        for split in splits:
-            for shard in sorted((root / split_folder(size, split)).glob("*.tar")):
-                raise NameTaken(f"{shard} is there already and is not tol-db's", hint="name another folder")
-    write_marker(root, marker)
+    path = path.absolute()
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{str(path)!a} is not UTF-8", hint="name another folder") from None
+    return path
+
+
+def nearest_folder(path: Path) -> Path:
+    """A folder itself, or the nearest one above it that is there.
+
+    Raises:
+        CannotWrite: a file is in the way, a folder above cannot be entered, or the name is too long.
+    """
+    for folder in (path, *path.parents):
+        try:
+            mode = folder.stat().st_mode
+        except (FileNotFoundError, NotADirectoryError) as err:
+            if folder.is_symlink():
+                raise CannotWrite(f"{folder} is a link to nowhere", hint="name a folder for the shards") from err
+            continue  # a file further up is met on the way there
+        except OSError as err:
+            raise cannot_write(path, err) from err
+        if not stat.S_ISDIR(mode):
+            raise CannotWrite(f"{folder} is a file, not a folder", hint="name a folder for the shards")
+        return folder
+    raise CannotWrite(f"{path}: there is no such file system", hint="name a folder for the shards")
+
+
+def require_creatable(root: Path) -> None:
+    """Check that a root can be made, or is a folder that can be written to.
+
+    Raises:
+        CannotWrite
+    """
+    folder = nearest_folder(root)
+    if not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        raise CannotWrite(f"{folder}: no permission to write", hint="check its permissions, or name another folder")
+
+
+def require_free(root: Path, size: tuple[int, int], splits: Sequence[str]) -> None:
+    """Check that a root without a marker holds no shards where those of a new dataset would lie.
+
+    Raises:
+        NameTaken
+    """
+    for split in splits:
+        for shard in sorted((root / split_folder(size, split)).glob("*.tar")):
+            raise NameTaken(f"{shard} is there already and is not tol-db's", hint="name another folder")
+
+
+def require_leftover(root: Path, found: Marker) -> None:
+    """Check that nothing was ever written under a marker that no dataset of this database has.
+
+    Such a marker is what a plan leaves that dies between its last file and its commit.
+
+    Raises:
+        NameTaken: there are shards or receipts, which may be another database's.
+    """
+    for pattern in (f"{RECEIPTS}/*.json", "*/*/shard-*.tar"):
+        for path in sorted(root.glob(pattern)):
+            raise NameTaken(
+                f"{root} is the output root of dataset {found.name!r} ({found.uuid}), which is not in this "
+                f"database, and holds {path.relative_to(root)}",
+                hint=f"name another folder; if nobody needs what lies there, remove {root / MARKER} first",
+            )
 
 
 def write_marker(root: Path, marker: Marker) -> None:
@@ -95,7 +151,11 @@ def require(root: Path, marker: Marker) -> None:
     Raises:
         OutputNotMounted: it is not there, or has no marker, or another dataset's.
     """
-    if not root.is_dir():
+    try:
+        there = root.is_dir()
+    except OSError as err:  # a folder above it cannot be entered
+        raise OutputNotMounted(f"{root}: {err.strerror}", hint="check the mount and its permissions") from err
+    if not there:
         raise OutputNotMounted(
             f"{root}: the output root of dataset {marker.name!r} is not there",
             hint=f"mount the disk; if it was moved: `tol-db dataset move {marker.name} NEW_ROOT`",

@@ -198,7 +198,8 @@ def write_synced(path: Path, data: bytes, token: str) -> None:
         partial.replace(path)
         sync_folder(path.parent)
     except OSError as err:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise cannot_write(path, err) from err
 
 

@@ -14,8 +14,8 @@ from materialize.ledger import UNFINISHED
 from materialize.order import reading_order
 from materialize.root import shard_path
 from materialize.unit import ContainerTask, ImageTask, LabelText, Place, ShardTask, UnitTask
-from tol_db.db.bulk import query, uuid_text
-from tol_db.errors import InputError, InputMissing
+from tol_db.db.bulk import query, scalar, uuid_text
+from tol_db.errors import InputError, InputMissing, RecipeChanged
 from tol_db.taxonomy.names import Lineage
 
 _STATES = ", ".join(f"'{state}'" for state in UNFINISHED)
@@ -52,8 +52,12 @@ def load_unit(conn: sa.Connection, dataset: Dataset, unit: int, shards: Sequence
     """The rows of a unit, for the given shards of it.
 
     Raises:
+        RecipeChanged: the dataset was planned anew with another recipe since ``dataset`` was loaded.
         InputError: an image has no file any more; InputMissing: a source's folder is not there.
     """
+    sql = "SELECT r.digest FROM dataset d JOIN recipe r ON r.id = d.recipe_id WHERE d.id = ?"
+    if scalar(conn, sql, (dataset.id,)) != dataset.recipe_digest:
+        raise RecipeChanged(f"dataset {dataset.name!r} was planned anew meanwhile", hint="run again")
     tasks = tuple(_shards(conn, dataset, shards))
     unit_id = next(query(conn, "SELECT id FROM work_unit WHERE dataset_id = ? AND number = ?", (dataset.id, unit)))[
         0

@@ -84,7 +84,7 @@ def test_killed_at_random_moments_a_run_converges_and_redoes_nothing_complete(
     check_converged(db, out, expected)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_stops_cleanly_and_says_run_again(
     fresh: tuple[Path, Path, dict[str, bytes]], number: signal.Signals
 ) -> None:

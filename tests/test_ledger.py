@@ -139,21 +139,23 @@ def test_a_lease_of_a_live_process_is_respected_and_of_a_dead_one_taken_over(
     finished: tuple[Database, Dataset, list[Receipt]],
 ) -> None:
     db, dataset, _ = finished
-    mine = lease.here()
-    alive = replace(mine, token="aa", pid=1)
-    lease.acquire(db, dataset, alive)
+    mine = lease.Keeper(db, dataset, lease.here())
+    alive = lease.Keeper(db, dataset, replace(mine.holder, token="aa", pid=1))
+    alive.acquire()
     with pytest.raises(LeaseHeld, match="process 1 on"):
-        lease.acquire(db, dataset, mine)
+        mine.acquire()
+    with db.write() as conn, pytest.raises(LeaseHeld, match="process 1 on"):
+        lease.require_idle(conn, dataset)
     with db.write() as conn:
         conn.exec_driver_sql("UPDATE lease SET pid = 4194305")  # above the highest pid of Linux
-    lease.acquire(db, dataset, mine)
+    mine.acquire()
     with pytest.raises(LeaseHeld, match="taken over"):
-        lease.beat(db, dataset, alive)
-    lease.beat(db, dataset, mine)
-    lease.release(db, dataset, alive)  # not its own any more: nothing happens
+        alive.beat(now=True)
+    mine.beat(now=True)
+    alive.release()  # not its own any more: nothing happens
     with db.read() as conn:
-        assert conn.exec_driver_sql("SELECT token FROM lease").scalar_one() == mine.token
-    lease.release(db, dataset, mine)
+        assert conn.exec_driver_sql("SELECT token FROM lease").scalar_one() == mine.holder.token
+    mine.release()
     with db.read() as conn:
         assert conn.exec_driver_sql("SELECT count(*) FROM lease").scalar_one() == 0
 
@@ -162,13 +164,18 @@ def test_a_lease_of_another_host_is_believed_until_its_heartbeat_is_old(
     finished: tuple[Database, Dataset, list[Receipt]],
 ) -> None:
     db, dataset, _ = finished
-    mine = lease.here()
-    lease.acquire(db, dataset, replace(mine, token="bb", host="elsewhere", slurm_job_id="42"))
+    mine = lease.Keeper(db, dataset, lease.here())
+    there = replace(mine.holder, token="bb", host="elsewhere", slurm_job_id="42")
+    lease.Keeper(db, dataset, there).acquire()
     with pytest.raises(LeaseHeld, match="on elsewhere, SLURM job 42"):
-        lease.acquire(db, dataset, mine)
+        mine.acquire()
     with db.write() as conn:
         conn.exec_driver_sql("UPDATE lease SET heartbeat_at = '2020-01-01T00:00:00Z'")
-    lease.acquire(db, dataset, mine)
+    with db.write() as conn:
+        lease.require_idle(conn, dataset)
+    with db.read() as conn:
+        assert conn.exec_driver_sql("SELECT count(*) FROM lease").scalar_one() == 0
+    mine.acquire()
 
 
 def test_attempts_of_a_run_that_died_are_marked_lost(

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
+import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from materialize import root
+from materialize import lease, root
 from materialize.dataset import Dataset, load_dataset
 from materialize.receipt import FOLDER as RECEIPTS
 from tol_db.db.bulk import changes, query, scalar
 from tol_db.db.engine import Database
-from tol_db.errors import CannotWrite, LeaseHeld, NameTaken
+from tol_db.errors import CannotWrite, NameTaken
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +59,18 @@ def move(db: Database, name: str, target: Path) -> str:
         What was done: ``recorded`` or ``renamed``.
 
     Raises:
+        UsageError: no such dataset, or a target that is not UTF-8.
+        LeaseHeld: a run works on it.
         NameTaken: the target is something else.
         OutputNotMounted: neither place has the dataset.
         CannotWrite: it cannot be renamed.
     """
-    target = target.absolute()
+    target = root.absolute(target)
     with db.write() as conn:
         dataset = load_dataset(conn, name)
-        _require_idle(dataset, scalar(conn, "SELECT host FROM lease WHERE dataset_id = ?", (dataset.id,)))
+        lease.require_idle(conn, dataset)
         done = "recorded"
-        if target.exists():
+        if root.nearest_folder(target) == target:
             found = root.read_marker(target)
             if found is None or found.uuid != dataset.uuid:
                 raise NameTaken(
@@ -110,15 +114,18 @@ def remove(db: Database, name: str, *, files: bool = False) -> Removed:
     Raises:
         OutputNotMounted: files are to go and the root is not there.
         LeaseHeld: a run works on it.
+        CannotWrite: files are to go and cannot: nothing is removed where that can be told beforehand.
     """
     with db.write() as conn:
         dataset = load_dataset(conn, name)
-        _require_idle(dataset, scalar(conn, "SELECT host FROM lease WHERE dataset_id = ?", (dataset.id,)))
+        lease.require_idle(conn, dataset)
         if files:
             root.require(dataset.output_root, dataset.marker)
         sql = """SELECT s.name, h.ordinal, h.bytes FROM shard h JOIN split s ON s.id = h.split_id
                  WHERE h.dataset_id = ?"""
         shards = list(query(conn, sql, (dataset.id,)))
+        if files:
+            _require_deletable(dataset, {split for split, _, _ in shards})
         images = scalar(
             conn,
             "SELECT count(*) FROM shard_image WHERE shard_id IN (SELECT id FROM shard WHERE dataset_id = ?)",
@@ -131,30 +138,64 @@ def remove(db: Database, name: str, *, files: bool = False) -> Removed:
     return Removed(len(shards), images, gone, left)
 
 
+def _require_deletable(dataset: Dataset, splits: Iterable[str]) -> None:
+    """Check, before the record of the files goes, that their folders let them be deleted.
+
+    Raises:
+        CannotWrite
+    """
+    top = dataset.output_root
+    folders = {top / root.split_folder(dataset.recipe.size, split) for split in splits}
+    # from above: what lies in a folder that cannot be entered looks as if it were not there
+    for folder in sorted({top, top / RECEIPTS, *folders, *(f.parent for f in folders)}):
+        if os.path.lexists(folder) and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+            raise CannotWrite(
+                f"{folder}: no permission to delete what lies there; nothing was removed",
+                hint="check its permissions, or leave the files alone (without --files)",
+            )
+
+
 def _delete_files(dataset: Dataset, shards: list[tuple[str, int, int | None]]) -> int:
-    gone = 0
-    folders = set()
-    for split, ordinal, size in shards:
-        path = dataset.output_root / root.shard_path(dataset.recipe.size, split, ordinal)
-        folders.add(path.parent)
-        if size is not None and path.is_file():
-            path.unlink()
-            gone += 1
-    for folder in folders:
-        (folder / "sizes.json").unlink(missing_ok=True)
-    for path in sorted((dataset.output_root / RECEIPTS).glob("shard-*.json")):
-        path.unlink()
-    (dataset.output_root / root.MARKER).unlink(missing_ok=True)
-    emptied = [*folders, *{f.parent for f in folders}, dataset.output_root / RECEIPTS, dataset.output_root]
-    for folder in emptied:
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+    """How many shards were deleted. Raises CannotWrite for the first file that cannot be, after the others."""
+    top = dataset.output_root
+    paths = {
+        top / root.shard_path(dataset.recipe.size, split, ordinal): size is not None
+        for split, ordinal, size in shards
+    }
+    folders = sorted({path.parent for path in paths})
+    failed: list[tuple[Path, OSError]] = []
+    gone = sum(_unlink(path, failed) for path, recorded in paths.items() if recorded)
+    for path in (*(f / "sizes.json" for f in folders), *sorted((top / RECEIPTS).glob("shard-*.json"))):
+        _unlink(path, failed)
+    if not failed:  # else it tells whose the files are that are left
+        _unlink(top / root.MARKER, failed)
+        for folder in (*folders, *sorted({f.parent for f in folders}), top / RECEIPTS, top):
+            _remove_if_empty(folder, failed)
+    if failed:
+        path, err = failed[0]
+        raise CannotWrite(
+            f"{path}: {err.strerror or err}; dataset {dataset.name!r} is no longer in the database, but "
+            f"{len(failed)} of its files could not be deleted",
+            hint=f"check permissions, then delete what is left under {top} by hand",
+        ) from err
     return gone
 
 
-def _require_idle(dataset: Dataset, host: str | None) -> None:
-    if host is not None:
-        raise LeaseHeld(
-            f"a run on {host} works on dataset {dataset.name!r}, or died there",
-            hint=f"wait for it, or run `tol-db materialize --dataset {dataset.name}` to take over",
-        )
+def _unlink(path: Path, failed: list[tuple[Path, OSError]]) -> bool:
+    """Whether there was such a file and is no longer."""
+    try:
+        path.unlink()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as err:
+        failed.append((path, err))
+        return False
+    return True
+
+
+def _remove_if_empty(folder: Path, failed: list[tuple[Path, OSError]]) -> None:
+    try:
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+    except OSError as err:
+        failed.append((folder, err))

@@ -6,6 +6,7 @@ and an exit code here, at the edge, and nowhere else.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -17,7 +18,7 @@ from typing import Any, NoReturn
 import click
 
 from tol_db import __version__, progress, settings
-from tol_db.errors import Interrupted, TolDbError
+from tol_db.errors import CannotWrite, Interrupted, TolDbError
 
 
 class LazyGroup(click.Group):
@@ -62,6 +63,7 @@ class RootGroup(LazyGroup):
             value = super().main(
                 args, prog_name or "tol-db", complete_var, standalone_mode=False, **extra
             )  # --help and --version come back as their exit code
+            sys.stdout.flush()
             sys.exit(value if isinstance(value, int) else 0)
         except click.ClickException as err:
             err.show()
@@ -72,11 +74,13 @@ class RootGroup(LazyGroup):
         except (click.Abort, KeyboardInterrupt):
             _say(Interrupted("interrupted", hint="run the same command again to go on"))
             sys.exit(Interrupted.exit_code)
-        except BrokenPipeError:
-            # the reader of our output has gone (`| head`); python would complain once more at exit
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
         except Exception as err:  # noqa: BLE001  the last edge: a fault of ours, told in one line
+            if isinstance(err, BrokenPipeError) and _reader_has_gone():
+                sys.exit(1)
+            if isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT):
+                _forget_output()
+                _say(CannotWrite(f"output: {err.strerror}", hint="make room and run again"))
+                sys.exit(CannotWrite.exit_code)
             if os.environ.get("TOL_DB_DEBUG"):
                 traceback.print_exc()
             _say(
@@ -86,6 +90,21 @@ class RootGroup(LazyGroup):
                 )
             )
             sys.exit(1)
+
+
+def _reader_has_gone() -> bool:
+    """Whether standard output is a pipe that nobody reads any more (`| head`)."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _forget_output()
+        return True
+    return False
+
+
+def _forget_output() -> None:
+    """Drop what standard output cannot take; python would complain once more at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _say(err: TolDbError) -> None:

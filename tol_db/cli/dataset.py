@@ -75,6 +75,6 @@ def remove(settings: Settings, name: str, files: bool, yes: bool) -> None:
     if files:
         click.echo(f"  {removed.files} shard files deleted")
     for path in removed.left[:10]:
-        click.echo(f"  left alone: {path}")
+        click.echo(f"  left alone: {click.format_filename(path)}")
     if len(removed.left) > 10:
         click.echo(f"  … and {len(removed.left) - 10} more")

@@ -32,7 +32,7 @@ def catalog(settings: Settings, name: str | None, output: Path | None, include_p
     target = None if output is None or str(output) == "-" else output
     summary = export_catalog(opened(settings, readonly=True), name, target, include_pending=include_pending)
     if target is not None:
-        click.echo(f"{target}: {summary.rows:,} rows")
+        click.echo(f"{click.format_filename(target)}: {summary.rows:,} rows")
     if summary.pending and not include_pending:
         click.echo(f"warning: {summary.pending:,} images are still pending and not in it", err=True)
 

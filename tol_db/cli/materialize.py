@@ -12,8 +12,8 @@ from tol_db.progress import duration
 from tol_db.settings import Settings
 
 if TYPE_CHECKING:
+    from materialize.pool import RunReport
     from materialize.reconcile import Findings
-    from materialize.run import RunReport
 
 
 @click.command()
@@ -58,10 +58,13 @@ def materialize(
     click.echo(as_json(report)) if json_ else _print_report(report)
     if report.failures:
         first = report.failures[0]
-        raise TolDbError(
+        failed = TolDbError(
             f"{len(report.failures)} work units failed; the first, unit {first.unit}: {first.message}",
             hint=first.hint or "run the same command again; `tol-db report status` lists them",
         )
+        codes = {failure.exit_code for failure in report.failures}
+        failed.exit_code = codes.pop() if len(codes) == 1 else 1
+        raise failed
 
 
 def _print_findings(findings: Findings) -> None:
@@ -91,7 +94,7 @@ def _few(numbers: list[int]) -> str:
 def _print_report(report: RunReport) -> None:
     if report.reopened:
         click.echo(f"{len(report.reopened)} shards opened again: {_few(report.reopened)}")
-    if not report.shards and not report.failures:
+    if not report.units:
         click.echo("nothing is pending")
         return
     rate = report.images / report.seconds if report.seconds else 0.0

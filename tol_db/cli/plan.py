@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
+from click.core import ParameterSource
 
 from tol_db.cli.options import as_json, db_settings, opened
 from tol_db.errors import UsageError
@@ -34,7 +36,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Images of one archive stay together, or each shard is a fair sample.",
 )
-@click.option("--seed", type=int, default=17, show_default=True, help="Of --order shuffled.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=17, show_default=True, help="Of --order shuffled."
+)
 @click.option(
     "--shard-images",
     type=click.IntRange(1, 100_000),
@@ -89,6 +93,9 @@ def plan(
                 "--extend and --refresh take everything else from the dataset",
                 hint="leave out OUT and --split",
             )
+        _require_not_given(
+            *("recipe_name", "blacklists", "no_blacklist", "order", "seed", "shard_images", "size", "quality")
+        )
         results: list[PlanSummary | RefreshSummary] = []
         if refreshing:
             results.append(refresh(database, name, dry_run=dry_run))
@@ -120,6 +127,19 @@ def plan(
     click.echo(as_json(summary)) if json_ else _print_plan(summary)
 
 
+def _require_not_given(*names: str) -> None:
+    """Raises UsageError where one of these options stands on the command line."""
+    ctx = click.get_current_context()
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        given = ctx.get_parameter_source(name) in (ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT)
+        if name in names and given:
+            raise UsageError(
+                f"{parameter.opts[0]}: --extend and --refresh take it from the dataset",
+                hint=f"leave out {parameter.opts[0]}, or plan another dataset with it",
+            )
+
+
 def _recipe(settings: Settings, name: str, size: str | None, quality: int | None) -> Recipe:
     """A built-in recipe or a table [recipe.NAME] (its key `base` names the built-in it starts from)."""
     from materialize.recipe import BUILT_IN
@@ -136,10 +156,10 @@ def _recipe(settings: Settings, name: str, size: str | None, quality: int | None
         known = ", ".join([*BUILT_IN, *settings.recipes])
         raise UsageError(f"no recipe {name!r}", hint=f"recipes: {known}; [recipe.NAME] in tol-db.toml adds one")
     if size is not None:
-        width, _, height = size.partition("x")
-        if not (width.isdigit() and height.isdigit()):
+        sides = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})", size)
+        if sides is None:
             raise UsageError(f"--size {size}: WIDTHxHEIGHT is wanted", hint="such as 224x224")
-        recipe = recipe.with_(width=int(width), height=int(height))
+        recipe = recipe.with_(width=int(sides[1]), height=int(sides[2]))
     return recipe.with_(quality=quality) if quality is not None else recipe
 
 

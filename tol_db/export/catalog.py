@@ -8,7 +8,7 @@ import os
 import secrets
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -86,15 +86,38 @@ def export_catalog(
 
 @contextmanager
 def _standard_output() -> Iterator[TextIO]:
-    """Standard output in UTF-8 with line ends as they are written, whatever the locale says."""
+    """Standard output in UTF-8 with line ends as they are written, whatever the locale says.
+
+    Raises:
+        CannotWrite: the disk that it goes to is full, say; a reader that has gone is the caller's business.
+    """
     file = io.TextIOWrapper(sys.stdout.buffer, encoding="utf-8", newline="")
     try:
-        yield file
+        try:
+            yield file
+            file.flush()
+        except OSError as err:
+            if not isinstance(err, BrokenPipeError):
+                _drop_standard_output()
+                raise CannotWrite(
+                    f"standard output: {err.strerror or err}", hint="check the disk that it goes to"
+                ) from err
+            raise
     finally:
         file.detach()
 
 
+def _drop_standard_output() -> None:
+    """Send what could not be written to nowhere; it would be tried, and told, once more at every flush to come."""
+    with suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+
+
 def _write_file(conn: sa.Connection, dataset: Dataset, target: Path, include_pending: bool) -> int:
+    if not target.name:
+        raise CannotWrite(f"{target} is a folder, not a file", hint="name a file in it")
     partial = target.with_name(f".{target.name}.{secrets.token_hex(4)}.partial")
     try:
         try:
