@@ -84,6 +84,35 @@ def test_killed_at_random_moments_a_run_converges_and_redoes_nothing_complete(
     check_converged(db, out, expected)
 
 
+@pytest.mark.soak
+def test_two_hundred_kills_at_random_moments_change_nothing(
+    planned: tuple[Path, Path, dict[str, bytes]], tmp_path: Path
+) -> None:
+    moments = random.Random(200)
+    kills = rounds = 0
+    while kills < 200:
+        rounds += 1
+        folder = tmp_path / str(rounds)
+        folder.mkdir()
+        db, out = Path(shutil.copy(planned[0], folder / "tol.sqlite")), folder / "out"
+        shutil.copytree(planned[1], out)
+        tol_db(db, "dataset", "move", DATASET, out)
+        done: dict[str, tuple[int, int]] = {}
+        while True:
+            process = start(db, "materialize", "--workers", moments.randint(1, 3))
+            time.sleep(moments.uniform(0.2, 2.5))
+            if process.poll() is not None:
+                process.communicate()
+                break
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate(timeout=60)
+            kills += 1
+            assert stamps(out, set(done)) == done  # what was complete is not touched again
+            done = stamps(out, complete(db))
+        tol_db(db, "materialize")
+        check_converged(db, out, planned[2])
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_stops_cleanly_and_says_run_again(
     fresh: tuple[Path, Path, dict[str, bytes]], number: signal.Signals
@@ -111,6 +140,21 @@ def wait_for_a_shard(out: Path, process: subprocess.Popen[str]) -> None:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_commands_that_hold_no_lease_stop_cleanly_too(tmp_path: Path, number: signal.Signals) -> None:
+    folder = tmp_path / "demo"
+    process = start(tmp_path / "unused.sqlite", "demo", folder, "--images", "400")
+    deadline = time.monotonic() + 60
+    while not list(folder.rglob("*.jpg")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, "Traceback" in errors) == (75, False), errors
+    assert "interrupted" in errors
 
 
 def test_ctrl_c_in_a_terminal_reaches_the_whole_group_and_still_stops_cleanly(

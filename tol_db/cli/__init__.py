@@ -9,7 +9,9 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -59,6 +61,7 @@ class RootGroup(LazyGroup):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> NoReturn:
+        before = _take_sigterm()
         try:
             value = super().main(
                 args, prog_name or "tol-db", complete_var, standalone_mode=False, **extra
@@ -90,6 +93,23 @@ class RootGroup(LazyGroup):
                 )
             )
             sys.exit(1)
+        finally:
+            if before is not None:
+                signal.signal(signal.SIGTERM, before)
+
+
+def _take_sigterm() -> Any:
+    """Let SIGTERM do what Ctrl-C does: roll back, clean up, exit 75. Returns the handler before, or None.
+
+    `materialize` takes both over, and more gently, while it writes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return None
+
+    def interrupt(_number: int, _frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    return signal.signal(signal.SIGTERM, interrupt)
 
 
 def _reader_has_gone() -> bool:
