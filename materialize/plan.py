@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,17 +17,18 @@ from materialize.candidates import (
     Candidates,
     Mask,
     Split,
-    exclusions,
     load_blacklists,
     load_candidates,
     load_splits,
 )
 from materialize.dataset import require_name
-from materialize.layout import Layout, PlannedShard, Start, lay_out, plan_digest, shard_digest
+from materialize.fingerprint import fingerprint
+from materialize.layout import Layout, lay_out, plan_digest, shard_digest
+from materialize.plan_rows import store_counts, store_exclusions, store_layout, store_recipe
 from materialize.recipe import Recipe, check_resizer, digest, library_versions
 from materialize.shard import cannot_write
 from tol_db.db.base import Outcome
-from tol_db.db.bulk import changes, insert_many, query, scalar, utc_now
+from tol_db.db.bulk import changes, insert_many, scalar, utc_now
 from tol_db.db.engine import Database
 from tol_db.errors import NameTaken, UsageError
 
@@ -115,12 +114,12 @@ def plan(db: Database, request: PlanRequest, *, dry_run: bool = False) -> PlanSu
     root.require_creatable(_absolute(request))
     with db.read() as conn:
         _require_new(conn, request)
-        seen = b"" if dry_run else _fingerprint(conn)
+        seen = b"" if dry_run else fingerprint(conn)
         draft = _draft(conn, request)
     if not dry_run:
         with db.write() as conn:
             _require_new(conn, request)
-            if _fingerprint(conn) != seen:  # somebody ingested meanwhile
+            if fingerprint(conn) != seen:  # somebody ingested meanwhile
                 draft = _draft(conn, request)
             _store(conn, request, draft)
     return summarise(
@@ -212,40 +211,6 @@ def _require_root(conn: sa.Connection, request: PlanRequest, identity: str | Non
         root.require_leftover(folder, found)
 
 
-_PRIME = 2**31 - 1
-_NUMBERS = {
-    "image": ("id", "container_id", "member_index", "bytes", "label_id"),
-    "split_member": ("split_id", "image_id"),
-    "eol_image": ("image_id", "content_id"),
-    "label": ("id",),  # its texts never change
-}
-_TEXTS = {
-    "source": "id, key",
-    "split": "id, name",
-    "container": "id, source_id, kind, path, seek_index IS NOT NULL",
-    "blacklist": "id, name",
-    "blacklist_entry": "id, blacklist_id, kind, value, content_id, treeoflife_id, kingdom, genus, species",
-}
-"""All that :func:`load_candidates` and the views that it asks read; a run that writes shards changes none of it."""
-
-
-def _fingerprint(conn: sa.Connection) -> bytes:
-    """A digest of what a plan depends on; some five seconds at ten million images.
-
-    ``PRAGMA data_version`` would be cheaper, and changes with every shard that a run commits.
-    """
-    parts = hashlib.sha256()
-    for table, columns in _NUMBERS.items():
-        # squared, because a plain sum stays the same where two rows exchange their values
-        mixed = " + ".join(f"coalesce({name}, -1) * {61_403 + 7_919 * i}" for i, name in enumerate(columns))
-        sql = f"SELECT count(*), sum(m * m % {_PRIME}) FROM (SELECT ({mixed}) % {_PRIME} AS m FROM {table})"  # noqa: S608
-        parts.update(repr(next(query(conn, sql))).encode())
-    for table, names in _TEXTS.items():
-        for row in query(conn, f"SELECT {names} FROM {table} ORDER BY id"):  # noqa: S608
-            parts.update(repr(row).encode())
-    return parts.digest()
-
-
 def _absolute(request: PlanRequest) -> Path:
     return root.absolute(request.output_root)
 
@@ -293,21 +258,6 @@ def layout_digests(
     ]
 
 
-def store_recipe(conn: sa.Connection, recipe: Recipe, recipe_digest: bytes) -> int:
-    """The id of the recipe's row, made when it is new."""
-    versions = library_versions(recipe)
-    changes(
-        conn,
-        """INSERT INTO recipe (name, digest, parameters, pillow, libjpeg_turbo, resizer, created_at)
-           VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (digest) DO NOTHING""",
-        (
-            *(recipe.name, recipe_digest, json.dumps(recipe.parameters(), sort_keys=True)),
-            *(versions.pillow, versions.libjpeg_turbo, versions.resizer, utc_now()),
-        ),
-    )
-    return int(scalar(conn, "SELECT id FROM recipe WHERE digest = ?", (recipe_digest,)))
-
-
 def _insert_dataset(
     conn: sa.Connection, request: PlanRequest, identity: str, recipe_digest: bytes, whole: bytes
 ) -> int:
@@ -324,87 +274,6 @@ def _insert_dataset(
         ),
     )
     return int(scalar(conn, "SELECT id FROM dataset WHERE name = ?", (request.dataset,)))
-
-
-def store_layout(
-    conn: sa.Connection,
-    dataset: int,
-    candidates: Candidates,
-    splits: Sequence[Split],
-    layout: Layout,
-    digests: Sequence[bytes],
-) -> None:
-    """Write units, shards and the places of images; in shard order, so that the table stays clustered."""
-    insert_many(
-        conn,
-        """INSERT INTO work_unit (dataset_id, number, first_shard, last_shard, images, bytes)
-           VALUES (?, ?, ?, ?, ?, ?)""",
-        [(dataset, u.number, u.first_shard, u.last_shard, u.images, u.size) for u in layout.units],
-    )
-    units = dict(query(conn, "SELECT number, id FROM work_unit WHERE dataset_id = ?", (dataset,)))
-    insert_many(
-        conn,
-        """INSERT INTO shard (dataset_id, number, work_unit_id, split_id, ordinal, digest, planned)
-           VALUES (?, ?, ?, ?, ?, ?, ?)""",
-        [
-            (dataset, s.number, units[s.unit], splits[s.split].id, s.ordinal, d, len(s.rows))
-            for s, d in zip(layout.shards, digests, strict=True)
-        ],
-    )
-    ids = dict(query(conn, "SELECT number, id FROM shard WHERE dataset_id = ?", (dataset,)))
-    insert_many(
-        conn,
-        "INSERT INTO shard_image (shard_id, position, image_id, label_id) VALUES (?, ?, ?, ?)",
-        _places(candidates, layout.shards, ids),
-    )
-
-
-def _places(
-    candidates: Candidates, shards: Sequence[PlannedShard], ids: dict[int, int]
-) -> Iterator[tuple[int, int, int, int]]:
-    for shard in shards:
-        shard_id = ids[shard.number]
-        images = candidates.images.id[shard.rows].tolist()
-        labels = candidates.images.label[shard.rows].tolist()
-        for position, (image, label) in enumerate(zip(images, labels, strict=True)):
-            yield shard_id, position, image, label
-
-
-def store_exclusions(
-    conn: sa.Connection,
-    dataset: int,
-    candidates: Candidates,
-    splits: Sequence[Split],
-    members: Sequence[Mask],
-) -> None:
-    """Write down who stays out, instead of what was written down before."""
-    changes(conn, "DELETE FROM exclusion WHERE dataset_id = ?", (dataset,))
-    insert_many(
-        conn,
-        "INSERT INTO exclusion (dataset_id, split_id, image_id, outcome_id, detail) VALUES (?, ?, ?, ?, ?)",
-        ((dataset, *row) for row in exclusions(candidates, splits, members)),
-    )
-
-
-COUNTS = """
-INSERT INTO dataset_split (dataset_id, split_id, members, planned, excluded, written, left_out)
-SELECT ?1, s.id, coalesce(p.planned, 0) + coalesce(x.excluded, 0), coalesce(p.planned, 0),
-       coalesce(x.excluded, 0), coalesce(p.written, 0), coalesce(p.left_out, 0)
-FROM split s
-LEFT JOIN (SELECT split_id, sum(planned) AS planned, sum(written) AS written, sum(left_out) AS left_out
-           FROM shard WHERE dataset_id = ?1 GROUP BY split_id) p ON p.split_id = s.id
-LEFT JOIN (SELECT split_id, count(*) AS excluded FROM exclusion WHERE dataset_id = ?1 GROUP BY split_id) x
-       ON x.split_id = s.id
-WHERE s.id = ?2
-ON CONFLICT (dataset_id, split_id) DO UPDATE SET
-    members = excluded.members, planned = excluded.planned, excluded = excluded.excluded,
-    written = excluded.written, left_out = excluded.left_out
-"""
-
-
-def store_counts(conn: sa.Connection, dataset: int, splits: Sequence[Split]) -> None:
-    """Set the counters of each split from its shards and exclusions."""
-    insert_many(conn, COUNTS, [(dataset, split.id) for split in splits])
 
 
 def summarise(
@@ -460,15 +329,3 @@ def free_bytes(folder: Path) -> int:
         return shutil.disk_usage(root.nearest_folder(folder)).free
     except OSError as err:
         raise cannot_write(folder, err) from err
-
-
-def next_numbers(conn: sa.Connection, dataset: int, splits: Sequence[Split]) -> Start:
-    """Where an extension of a dataset goes on."""
-    ordinals = dict(
-        query(conn, "SELECT split_id, max(ordinal) + 1 FROM shard WHERE dataset_id = ? GROUP BY 1", (dataset,))
-    )
-    return Start(
-        scalar(conn, "SELECT coalesce(max(number) + 1, 0) FROM work_unit WHERE dataset_id = ?", (dataset,)),
-        scalar(conn, "SELECT coalesce(max(number) + 1, 0) FROM shard WHERE dataset_id = ?", (dataset,)),
-        tuple(ordinals.get(split.id, 0) for split in splits),
-    )

@@ -12,17 +12,13 @@ from materialize import lease, ledger
 from materialize.candidates import Candidates, Mask, Split, load_blacklists, load_candidates
 from materialize.dataset import Dataset, load_dataset, require_same_recipe
 from materialize.layout import Ints, lay_out, plan_digest, shard_digest
-from materialize.plan import (
-    PlanRequest,
-    PlanSummary,
-    layout_digests,
+from materialize.plan import PlanRequest, PlanSummary, layout_digests, require_order, summarise
+from materialize.plan_rows import (
     next_numbers,
-    require_order,
     store_counts,
     store_exclusions,
     store_layout,
     store_recipe,
-    summarise,
 )
 from materialize.recipe import check_resizer, digest, library_versions
 from tol_db.db.base import ShardState

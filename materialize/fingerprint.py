@@ -1,0 +1,42 @@
+"""Whether anything that a plan depends on changed between two transactions."""
+
+from __future__ import annotations
+
+import hashlib
+
+import sqlalchemy as sa
+
+from tol_db.db.bulk import query
+
+_PRIME = 2**31 - 1
+_NUMBERS = {
+    "image": ("id", "container_id", "member_index", "bytes", "label_id"),
+    "split_member": ("split_id", "image_id"),
+    "eol_image": ("image_id", "content_id"),
+    "label": ("id",),  # its texts never change
+}
+_TEXTS = {
+    "source": "id, key",
+    "split": "id, name",
+    "container": "id, source_id, kind, path, seek_index IS NOT NULL",
+    "blacklist": "id, name",
+    "blacklist_entry": "id, blacklist_id, kind, value, content_id, treeoflife_id, kingdom, genus, species",
+}
+"""All that :func:`load_candidates` and the views that it asks read; a run that writes shards changes none of it."""
+
+
+def fingerprint(conn: sa.Connection) -> bytes:
+    """A digest of what a plan depends on; some five seconds at ten million images.
+
+    ``PRAGMA data_version`` would be cheaper, and changes with every shard that a run commits.
+    """
+    parts = hashlib.sha256()
+    for table, columns in _NUMBERS.items():
+        # squared, because a plain sum stays the same where two rows exchange their values
+        mixed = " + ".join(f"coalesce({name}, -1) * {61_403 + 7_919 * i}" for i, name in enumerate(columns))
+        sql = f"SELECT count(*), sum(m * m % {_PRIME}) FROM (SELECT ({mixed}) % {_PRIME} AS m FROM {table})"  # noqa: S608
+        parts.update(repr(next(query(conn, sql))).encode())
+    for table, names in _TEXTS.items():
+        for row in query(conn, f"SELECT {names} FROM {table} ORDER BY id"):  # noqa: S608
+            parts.update(repr(row).encode())
+    return parts.digest()
