@@ -15,6 +15,7 @@ import pytest
 from tests.populated import STALE, UNPLANNED, populated, tree_id
 from tol_db.audit.runner import Audit, find, load, parse, run, stream
 from tol_db.db.engine import Database
+from tol_db.doctor import examine
 from tol_db.errors import UsageError
 
 AUDITS = load()
@@ -115,9 +116,10 @@ BREACHES: list[tuple[str, str]] = [
 
 
 @pytest.mark.parametrize(("name", "breach"), BREACHES, ids=lambda text: text[:70])
-def test_an_invariant_that_is_broken_is_found(db: Database, name: str, breach: str) -> None:
+def test_an_invariant_that_is_broken_is_found_and_doctor_names_it(db: Database, name: str, breach: str) -> None:
     execute(db, breach)
     assert rows(db, name)
+    assert name in {check.name for check in examine(db.path).broken}
 
 
 def test_every_invariant_has_a_test_that_breaks_it() -> None:

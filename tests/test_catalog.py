@@ -69,5 +69,7 @@ def test_sizes_are_those_of_the_shards(demo_db: Path, tmp_path: Path) -> None:
 
 def test_a_catalog_that_cannot_be_written_is_exit_73(demo_db: Path, tmp_path: Path) -> None:
     plan(demo_db, tmp_path / "out")
-    tol_db(demo_db, "export", "catalog", "-o", tmp_path / "nosuch" / "catalog.csv", expect=73)
-    tol_db(demo_db, "export", "sizes", "--dataset", "nosuch", expect=2)
+    refused = tol_db(demo_db, "export", "catalog", "-o", tmp_path / "nosuch" / "catalog.csv", expect=73)
+    assert str(tmp_path / "nosuch") in refused.stderr
+    assert not (tmp_path / "nosuch").exists()
+    assert "no dataset 'nosuch'" in tol_db(demo_db, "export", "sizes", "--dataset", "nosuch", expect=2).stderr

@@ -86,7 +86,9 @@ def test_a_path_that_is_not_utf8_is_refused_before_anything_is_done(demo_db: Pat
 
 @pytest.mark.parametrize("seed", [2**63, -1])
 def test_a_seed_that_the_database_cannot_hold_is_refused(demo_db: Path, tmp_path: Path, seed: int) -> None:
-    tol_db(demo_db, "plan", tmp_path / "out", "--dataset", "x", *TRAIN, "--seed", seed, expect=2)
+    refused = tol_db(demo_db, "plan", tmp_path / "out", "--dataset", "x", *TRAIN, "--seed", seed, expect=2)
+    assert "--seed" in refused.stderr
+    assert not (tmp_path / "out").exists()
     tol_db(demo_db, "plan", tmp_path / "out", "--dataset", "x", *TRAIN, "--seed", 2**63 - 1)
 
 
