@@ -6,29 +6,20 @@ import os
 import secrets
 import socket
 import time
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import sqlalchemy as sa
 
 from materialize.dataset import Dataset
-from tol_db.db.bulk import changes, query, utc_now
+from tol_db.db.bulk import changes, utc_now
 from tol_db.db.engine import Database
-from tol_db.errors import LeaseHeld
+from tol_db.db.holders import STALE_SECONDS, Holder, held
+from tol_db.errors import LeaseHeld, TolDbError
 
-STALE_SECONDS = 300.0
-"""A heartbeat older than this is that of a dead run, also where its process cannot be seen."""
+__all__ = ["HEARTBEAT_SECONDS", "STALE_SECONDS", "Holder", "Keeper", "here", "require_idle"]
+
 HEARTBEAT_SECONDS = 30.0
-
-
-@dataclass(frozen=True, slots=True)
-class Holder:
-    """A process that holds a lease."""
-
-    token: str
-    host: str
-    pid: int
-    slurm_job_id: str | None
 
 
 def here() -> Holder:
@@ -44,28 +35,11 @@ def require_idle(conn: sa.Connection, dataset: Dataset) -> None:
     Raises:
         LeaseHeld: a live run has it.
     """
-    held = _held(conn, dataset)
-    if held is not None:
-        if _is_alive(*held):
-            raise _is_held(dataset, *held)
+    lease = held(conn, dataset.id)
+    if lease is not None:
+        if lease.is_alive():
+            raise lease.error()
         changes(conn, "DELETE FROM lease WHERE dataset_id = ?", (dataset.id,))
-
-
-def _held(conn: sa.Connection, dataset: Dataset) -> tuple[Holder, str] | None:
-    """Who has the lease, and the last sign of life."""
-    sql = "SELECT token, host, pid, slurm_job_id, heartbeat_at FROM lease WHERE dataset_id = ?"
-    row = next(query(conn, sql, (dataset.id,)), None)
-    return (Holder(*row[:4]), row[4]) if row else None
-
-
-def _is_held(dataset: Dataset, holder: Holder, heartbeat_at: str) -> LeaseHeld:
-    job = f", SLURM job {holder.slurm_job_id}" if holder.slurm_job_id else ""
-    when = "at once" if holder.host == socket.gethostname() else f"after {STALE_SECONDS:.0f} s"
-    return LeaseHeld(
-        f"dataset {dataset.name!r} is being worked on by process {holder.pid} on {holder.host}{job} "
-        f"(last sign of life {heartbeat_at})",
-        hint=f"wait for it; a run that died is taken over {when}",
-    )
 
 
 class Keeper:
@@ -82,9 +56,9 @@ class Keeper:
             LeaseHeld: a live run has it.
         """
         with self.db.write() as conn:
-            held = _held(conn, self.dataset)
-            if held is not None and _is_alive(*held):
-                raise _is_held(self.dataset, *held)
+            lease = held(conn, self.dataset.id)
+            if lease is not None and lease.is_alive():
+                raise lease.error()
             now = utc_now()
             changes(
                 conn,
@@ -119,6 +93,15 @@ class Keeper:
                 )
         self._last = time.monotonic()
 
+    @contextmanager
+    def released_at_the_end(self) -> Iterator[None]:
+        """Give the lease back however the block ends; one that cannot be is taken over: this process is gone."""
+        try:
+            yield
+        finally:
+            with suppress(TolDbError):
+                self.release()
+
     def release(self) -> None:
         """Give the lease back; harmless when another run has it."""
         with self.db.write() as conn:
@@ -127,21 +110,3 @@ class Keeper:
                 "DELETE FROM lease WHERE dataset_id = ? AND token = ?",
                 (self.dataset.id, self.holder.token),
             )
-
-
-def _is_alive(holder: Holder, heartbeat_at: str) -> bool:
-    if holder.host == socket.gethostname() and (holder.pid == os.getpid() or not _process_exists(holder.pid)):
-        return False
-    # of this host too: the number of a dead process may be another one's by now
-    then = datetime.fromisoformat(heartbeat_at.replace("Z", "+00:00"))
-    return (datetime.now(UTC) - then).total_seconds() < STALE_SECONDS
-
-
-def _process_exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

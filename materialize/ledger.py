@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import sqlalchemy as sa
 
 from materialize.dataset import Dataset
+from materialize.notes import Note
 from materialize.receipt import Receipt
+from materialize.steps import Step, reached
 from tol_db.db.base import Outcome, ShardState
 from tol_db.db.bulk import changes, insert_many, query, scalar, utc_now
 from tol_db.db.engine import Database, raw
@@ -41,7 +44,8 @@ def commit(db: Database, dataset: Dataset, receipt: Receipt) -> Entry:
     final = dataset.output_root / receipt.path
     if not final.is_file() or final.stat().st_size != receipt.size:
         raise InputError(f"{final}: not there, or not of the {receipt.size} bytes its receipt tells of")
-    with db.write() as conn:
+    with _transaction(db, Step.LEDGER_BEGIN) as conn:
+        reached(Step.LEDGER_FIND)
         row = next(
             query(
                 conn,
@@ -63,11 +67,23 @@ def commit(db: Database, dataset: Dataset, receipt: Receipt) -> Entry:
         if len(receipt.facts) != planned or receipt.samples + len(receipt.left_out) != planned:
             raise InputError(f"the receipt of shard {receipt.shard} does not add up to {planned} images")
         _complete(conn, dataset, receipt, shard, split)
+        reached(Step.LEDGER_COMMIT)
+    reached(Step.LEDGER_DONE)
     return Entry.COMMITTED
 
 
+@contextmanager
+def _transaction(db: Database, begin: Step) -> Iterator[sa.Connection]:
+    with db.translated():
+        reached(begin)
+        with db.write() as conn:
+            yield conn
+
+
 def _complete(conn: sa.Connection, dataset: Dataset, receipt: Receipt, shard: int, split: int) -> None:
+    reached(Step.LEDGER_WRITER)
     attempt = _attempt_id(conn, dataset, receipt)
+    reached(Step.LEDGER_IMAGES)
     insert_many(
         conn,
         """UPDATE shard_image SET outcome_id = ?, detail = ?, width = ?, height = ?, mode = ?,
@@ -75,6 +91,7 @@ def _complete(conn: sa.Connection, dataset: Dataset, receipt: Receipt, shard: in
            WHERE shard_id = ? AND position = ?""",
         _outcomes(receipt, shard),
     )
+    reached(Step.LEDGER_SHARD)
     changes(
         conn,
         """UPDATE shard SET state = 'complete', written = ?, left_out = ?, bytes = ?, sha256 = ?, seconds = ?,
@@ -85,6 +102,7 @@ def _complete(conn: sa.Connection, dataset: Dataset, receipt: Receipt, shard: in
             *(receipt.seconds, attempt, utc_now(), shard),
         ),
     )
+    reached(Step.LEDGER_COUNTERS)
     changes(
         conn,
         """UPDATE dataset_split SET written = written + ?, left_out = left_out + ?
@@ -122,7 +140,7 @@ def begin_attempt(
     db: Database, dataset: Dataset, unit: int, token: str, host: str, pid: int, slurm_job_id: str | None
 ) -> None:
     """Write down that a work unit (its number) is being tried."""
-    with db.write() as conn:
+    with _transaction(db, Step.LEDGER_ATTEMPT) as conn:
         changes(
             conn,
             """INSERT INTO attempt (dataset_id, work_unit_id, token, host, pid, slurm_job_id, started_at)
@@ -133,12 +151,32 @@ def begin_attempt(
 
 def end_attempt(db: Database, token: str, ending: str, detail: str | None = None) -> None:
     """Write down how a try ended: ``done``, ``failed``, ``interrupted`` or ``lost``."""
-    with db.write() as conn:
+    with _transaction(db, Step.LEDGER_END) as conn:
         changes(
             conn,
             "UPDATE attempt SET ended_at = ?, ending = ?, detail = ? WHERE token = ? AND ended_at IS NULL",
             (utc_now(), ending, detail, token),
         )
+
+
+def enter_notes(conn: sa.Connection, dataset: Dataset, notes: Sequence[Note]) -> int:
+    """Enter attempts that ran without the database and are over; returns how many never told their end."""
+    insert_many(
+        conn,
+        """INSERT INTO attempt (dataset_id, work_unit_id, token, host, pid, slurm_job_id, slurm_array_task,
+                               started_at, ended_at, ending, detail)
+           SELECT dataset_id, id, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM work_unit WHERE dataset_id = ? AND number = ?
+           ON CONFLICT (token) DO UPDATE SET work_unit_id = excluded.work_unit_id,
+               ended_at = excluded.ended_at, ending = excluded.ending, detail = excluded.detail""",
+        (
+            (
+                *(n.token, n.host, n.pid, n.slurm_job_id, n.slurm_array_task, n.started_at),
+                *(n.ended_at or utc_now(), n.ending or "lost", n.detail, dataset.id, n.unit),
+            )
+            for n in notes
+        ),
+    )
+    return sum(note.ending is None for note in notes)
 
 
 def lose_open_attempts(conn: sa.Connection, dataset: Dataset) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -10,35 +9,31 @@ import resource
 import secrets
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 
-from materialize import ledger
+from materialize.books import Books
+from materialize.casualties import Casualties
+from materialize.child import WORKER_SIGNALS
 from materialize.dataset import Dataset
-from materialize.lease import Keeper
 from materialize.ledger import Entry
-from materialize.receipt import read_receipt
 from materialize.reconcile import Findings
+from materialize.root import sweep_attempt
+from materialize.slot import Slot
 from materialize.stop import Stop
-from materialize.worker import WORKER_SIGNALS, ImagesRead, Order, ShardDone, UnitEnded, main
-from tol_db.db.engine import Database
-from tol_db.errors import CannotWrite, Interrupted, TolDbError
+from materialize.worker import ImagesRead, Order, ShardDone, Survived, Trial, UnitEnded, main
+from tol_db.errors import CannotWrite, TolDbError
 from tol_db.progress import Tracker
-
-log = logging.getLogger(__name__)
 
 GRACE_SECONDS = 30.0
 """How long workers have to drop their partials before they are killed."""
-LOCK_TRIES = 30
-"""How often the parent asks for the write lock, a minute each, before it gives up; workers go on meanwhile."""
 DESCRIPTORS = 4
 """Open files that a worker costs its parent."""
-
-Units = Iterator[tuple[int, list[int]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +54,7 @@ class RunReport:
         units: how many were to be written.
         shards: completed; images: written in them; left_out: outcome → images.
         failures: units that failed.
+        convicted: images that no process survives (treeoflife_id → how).
         findings: of the reconciliation at the start; reopened: shards opened again for a retry.
         seconds: wall time of the writing.
     """
@@ -68,27 +64,55 @@ class RunReport:
     images: int = 0
     left_out: dict[str, int] = field(default_factory=dict)
     failures: list[UnitFailure] = field(default_factory=list)
+    convicted: dict[str, str] = field(default_factory=dict)
     findings: Findings = field(default_factory=Findings)
     reopened: list[int] = field(default_factory=list)
     seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A unit to write, or one image of it to try alone."""
+
+    unit: int
+    suspect: str | None = None
 
 
 @dataclass(slots=True)
 class _Worker:
     process: BaseProcess
     pipe: Connection
-    order: Order | None = None
+    slot: Slot
+    order: Order | Trial | None = None
+    is_overdue: bool = False
 
 
 class Pool:
-    """Writes units with workers; the parent is the only one that writes the database."""
+    """Writes units with workers; this process alone keeps the books.
+
+    Args:
+        database: that workers load the rows of their units from; they only read it.
+        books: where is written down what was tried and what is done.
+        image_timeout: seconds that decoding one image may take.
+    """
 
     def __init__(
-        self, db: Database, dataset: Dataset, keeper: Keeper, report: RunReport, tracker: Tracker, stop: Stop
+        self,
+        database: Path,
+        dataset: Dataset,
+        books: Books,
+        report: RunReport,
+        tracker: Tracker,
+        stop: Stop,
+        image_timeout: float,
     ) -> None:
-        self.db, self.dataset, self.keeper = db, dataset, keeper
+        self.database, self.dataset, self.books = database, dataset, books
         self.report, self.tracker, self.stop = report, tracker, stop
+        self.image_timeout = image_timeout
         self.workers: list[_Worker] = []
+        self.jobs: deque[_Job] = deque()
+        self.left: dict[int, list[int]] = {}
+        self.casualties: dict[int, Casualties] = {}
         self.no_more = False
 
     def run(self, todo: dict[int, list[int]], size: int) -> None:
@@ -97,32 +121,35 @@ class Pool:
         Raises:
             LeaseHeld: another run took the dataset over.
             Interrupted: the write lock was not to be had for half an hour.
+            CannotWrite: the books take no more.
         """
-        queue = iter(todo.items())
+        self.left = {unit: list(shards) for unit, shards in todo.items()}
+        self.jobs = deque(_Job(unit) for unit in todo)
         try:
             for _ in range(min(size, len(todo), _affordable())):
-                self._start(queue)
+                self._start()
             while self.workers:
-                self._turn(queue)
+                self._turn()
                 if self.stop.asked:
                     self._drain()
                     return
         finally:
             self._kill()
 
-    def _next(self, queue: Units) -> tuple[int, list[int]] | None:
-        return None if self.stop.asked or self.no_more else next(queue, None)
+    def _next(self) -> _Job | None:
+        return None if self.stop.asked or self.no_more or not self.jobs else self.jobs.popleft()
 
-    def _start(self, queue: Units) -> None:
-        """Start a worker, if there is a unit for it."""
-        unit = self._next(queue)
-        if unit is None:
+    def _start(self) -> None:
+        """Start a worker, if there is a job for it."""
+        job = self._next()
+        if job is None:
             return
         # spawn: a fork would carry the parent's open database into the child
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
+        slot = Slot()
         process = context.Process(
-            target=main, args=(theirs, self.db.path.absolute(), self.dataset, os.getpid()), daemon=True
+            target=main, args=(theirs, self.database.absolute(), self.dataset, os.getpid(), slot), daemon=True
         )
         # until a worker has its own handlers, Ctrl-C in the terminal must not reach it; the tracker, which
         # start() starts first, would unblock the signals again
@@ -137,34 +164,23 @@ class Pool:
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, WORKER_SIGNALS)
             theirs.close()
-        worker = _Worker(process, ours)
+        worker = _Worker(process, ours, slot)
         self.workers.append(worker)
-        self._give(worker, *unit)
+        self._give(worker, job)
 
-    def _give(self, worker: _Worker, unit: int, shards: list[int]) -> None:
-        order = Order(unit, tuple(shards), secrets.token_hex(6))
-        holder, pid = self.keeper.holder, worker.process.pid or 0
-        self._patiently(
-            lambda: ledger.begin_attempt(
-                self.db, self.dataset, unit, order.token, holder.host, pid, holder.slurm_job_id
-            )
-        )
-        worker.order = order
+    def _give(self, worker: _Worker, job: _Job) -> None:
+        shards = tuple(self.left[job.unit])
+        if job.suspect is not None:
+            worker.order = Trial(job.unit, shards, job.suspect)
+        else:
+            known = self.casualties[job.unit].verdicts if job.unit in self.casualties else {}
+            order = Order(job.unit, shards, secrets.token_hex(6), tuple(known.items()))
+            self.books.begin(job.unit, order.token, worker.process.pid or 0)
+            worker.order = order
         with suppress(OSError):  # it is dead: the end of its pipe comes with the next turn
-            worker.pipe.send(order)
+            worker.pipe.send(worker.order)
 
-    def _patiently(self, write: Callable[[], object]) -> object:
-        """Write to the database although another command holds its lock for minutes."""
-        for tries in range(LOCK_TRIES):
-            try:
-                return write()
-            except Interrupted as err:
-                if type(err) is not Interrupted or tries + 1 == LOCK_TRIES or self.stop.asked:
-                    raise
-                log.warning("%s; trying again", err)
-        raise AssertionError("unreachable")
-
-    def _turn(self, queue: Units) -> None:
+    def _turn(self) -> None:
         """Wait for messages, at most a second, and act on them."""
         by_pipe = {worker.pipe: worker for worker in self.workers}
         ready = multiprocessing.connection.wait(list(by_pipe), timeout=1.0)
@@ -173,32 +189,42 @@ class Pool:
             try:
                 message = worker.pipe.recv()
             except (EOFError, OSError):
-                self._bury(worker, queue)
+                self._bury(worker)
                 continue
-            self._hear(worker, message, queue)
-        self._patiently(self.keeper.beat)
+            self._hear(worker, message)
+        self._end_overdue()
+        self.books.beat()
 
-    def _hear(self, worker: _Worker, message: object, queue: Units) -> None:
+    def _end_overdue(self) -> None:
+        """Kill workers that have been decoding one image for too long; the next turn finds them dead."""
+        for worker in self.workers:
+            decoding = worker.slot.decoding()
+            if decoding is not None and decoding.seconds > self.image_timeout and not worker.is_overdue:
+                worker.is_overdue = True
+                worker.process.kill()
+
+    def _hear(self, worker: _Worker, message: object) -> None:
         match message:
             case ImagesRead(number):
                 self.tracker.advance(number)
             case ShardDone():
                 self._enter(worker, message)
-            case UnitEnded():
+            case Survived() | UnitEnded():
                 self._end(worker, message)
-                following = None if message.ending == "interrupted" else self._next(queue)
+                following = self._next() if not _was_interrupted(message) else None
                 if following is not None:
-                    self._give(worker, *following)
+                    self._give(worker, following)
                 else:
                     self._dismiss(worker)
-                    if message.ending == "interrupted":  # it alone was told to stop: another one goes on
-                        self._start(queue)
+                    if _was_interrupted(message):  # it alone was told to stop: another one goes on
+                        self._start()
 
     def _enter(self, worker: _Worker, done: ShardDone) -> None:
-        receipt = read_receipt(done.receipt)
-        entry = self._patiently(lambda: ledger.commit(self.db, self.dataset, receipt))
+        receipt, entry = self.books.enter(done.receipt)
+        unit = worker.order.unit if worker.order else 0
+        if receipt.shard in self.left.get(unit, ()):
+            self.left[unit].remove(receipt.shard)
         if entry is Entry.OUTDATED:
-            unit = worker.order.unit if worker.order else 0
             told = f"shard {receipt.shard} was planned anew while it was written"
             self.report.failures.append(UnitFailure(unit, told, "run again", 1))
             return
@@ -208,25 +234,53 @@ class Pool:
             counts = self.report.left_out
             counts[left_out.outcome] = counts.get(left_out.outcome, 0) + 1
 
-    def _end(self, worker: _Worker, ended: UnitEnded) -> None:
+    def _end(self, worker: _Worker, ended: UnitEnded | Survived) -> None:
         order, worker.order = worker.order, None
         if order is None:
             return
+        if isinstance(ended, Survived):  # it was not the image
+            self._unexplained(order.unit, f"its worker died; image {_key_of(order)} is not the cause")
+            return
         if ended.ending != "done" and not self.stop.asked:
-            message = ended.message or "it was interrupted"
-            self.report.failures.append(UnitFailure(order.unit, message, ended.hint, ended.exit_code))
-            # a full disk fails every unit, after the work was done
-            self.no_more = self.no_more or ended.exit_code == CannotWrite.exit_code
-        self._patiently(lambda: ledger.end_attempt(self.db, order.token, ended.ending, ended.message or None))
+            self._fail(order.unit, ended.message or "it was interrupted", ended.hint, ended.exit_code)
+        if isinstance(order, Order):
+            self.books.end(order.token, ended.ending, ended.message or None)
 
-    def _bury(self, worker: _Worker, queue: Units) -> None:
-        """A worker died: its unit failed, and another process takes the next."""
+    def _fail(self, unit: int, message: str, hint: str | None, exit_code: int) -> None:
+        self.report.failures.append(UnitFailure(unit, message, hint, exit_code))
+        # a full disk fails every unit, after the work was done
+        self.no_more = self.no_more or exit_code == CannotWrite.exit_code
+
+    def _unexplained(self, unit: int, told: str) -> None:
+        if self._casualties(unit).may_try_again():
+            self.jobs.appendleft(_Job(unit))
+        elif not self.stop.asked:
+            self._fail(unit, told, "run again; if it was out of memory: fewer --workers", 1)
+
+    def _casualties(self, unit: int) -> Casualties:
+        return self.casualties.setdefault(unit, Casualties())
+
+    def _bury(self, worker: _Worker) -> None:
+        """A worker died: what it died of is found out, and another process goes on."""
         worker.process.join(timeout=5)
-        code = worker.process.exitcode
-        how = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
-        self._end(worker, UnitEnded("failed", f"the worker process died ({how})", "run again", 1))
+        how, decoding, order = _how_it_ended(worker.process), worker.slot.decoding(), worker.order
+        worker.order = None
+        if isinstance(order, Order):
+            sweep_attempt(self.dataset.output_root, order.token)
+            at = f" with image {decoding.key}" if decoding else ""
+            self.books.end(order.token, "failed", f"the worker process died ({how}){at}")
         self._dismiss(worker)
-        self._start(queue)
+        if order is not None and self.left[order.unit]:
+            limit = self.image_timeout if worker.is_overdue else None
+            if isinstance(order, Trial) and decoding is not None:
+                verdict = self._casualties(order.unit).convict(order.key, how, limit)
+                self.report.convicted[order.key] = verdict.detail
+                self.jobs.appendleft(_Job(order.unit))
+            elif decoding is not None:
+                self.jobs.appendleft(_Job(order.unit, suspect=decoding.key))
+            else:
+                self._unexplained(order.unit, f"the worker process died ({how})")
+        self._start()
 
     def _dismiss(self, worker: _Worker) -> None:
         worker.pipe.close()
@@ -239,7 +293,7 @@ class Pool:
             worker.process.terminate()
         deadline = time.monotonic() + GRACE_SECONDS
         while self.workers and time.monotonic() < deadline:
-            self._turn(iter(()))
+            self._turn()
 
     def _kill(self) -> None:
         """End whoever is left, first all of them, then in the books."""
@@ -249,9 +303,22 @@ class Pool:
         for worker in left:
             worker.process.join()
             worker.pipe.close()
-            if worker.order is not None:
+            if isinstance(worker.order, Order):
                 with suppress(TolDbError):  # the next run marks it lost
-                    ledger.end_attempt(self.db, worker.order.token, "interrupted", "ended with the run")
+                    self.books.end(worker.order.token, "interrupted", "ended with the run")
+
+
+def _was_interrupted(message: UnitEnded | Survived) -> bool:
+    return isinstance(message, UnitEnded) and message.ending == "interrupted"
+
+
+def _key_of(order: Order | Trial) -> str:
+    return order.key if isinstance(order, Trial) else ""
+
+
+def _how_it_ended(process: BaseProcess) -> str:
+    code = process.exitcode
+    return signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
 
 
 def _affordable() -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from materialize.shard import write_synced
+from materialize.steps import SmallFile
 from tol_db.errors import InputError
 
 FORMAT = 1
@@ -61,6 +63,7 @@ class Receipt:
         started_at: UTC; seconds: how long it took.
         left_out: planned images that are not in it.
         facts: one per planned position.
+        inode, mtime_ns: of the file when it was whole; None in receipts of versions that did not tell.
     """
 
     dataset: str
@@ -78,6 +81,8 @@ class Receipt:
     seconds: float
     left_out: tuple[LeftOut, ...]
     facts: tuple[Fact, ...]
+    inode: int | None = None
+    mtime_ns: int | None = None
 
     def to_json(self) -> bytes:
         """Columns instead of rows, digests as one base64 string: half a megabyte for 10,000 images."""
@@ -103,8 +108,18 @@ def write_receipt(root: Path, receipt: Receipt) -> Path:
         CannotWrite
     """
     path = receipt_path(root, receipt.shard, receipt.token)
-    write_synced(path, receipt.to_json(), receipt.token)
+    write_synced(path, receipt.to_json(), receipt.token, SmallFile.RECEIPT)
     return path
+
+
+def is_its_file(receipt: Receipt, status: os.stat_result) -> bool:
+    """Whether a file is, untouched, the one that a receipt tells of: the same inode, size and mtime.
+
+    No proof of its bytes (that is `verify`), but of which writer it came from: whoever puts another file under
+    the name changes the inode, whoever writes into it the mtime. False means: compare the sha256.
+    """
+    told = (receipt.size, receipt.inode, receipt.mtime_ns)
+    return told == (status.st_size, status.st_ino, status.st_mtime_ns)
 
 
 def read_receipt(path: Path) -> Receipt:

@@ -17,14 +17,19 @@ from pathlib import Path
 
 from materialize import ledger, root
 from materialize.dataset import Dataset
-from materialize.receipt import Receipt, read_receipt, receipts_of
+from materialize.notes import note_path, read_notes
+from materialize.receipt import FOLDER as RECEIPTS
+from materialize.receipt import Receipt, is_its_file, read_receipt, receipts_of
 from materialize.shard import sha256_of, sync_folder
 from tol_db.db.base import Outcome, ShardState
 from tol_db.db.bulk import query
 from tol_db.db.engine import Database
-from tol_db.errors import InputError, OutputNotMounted, UsageError
+from tol_db.db.holders import STALE_SECONDS
+from tol_db.errors import InputError, LeaseHeld, UsageError
 
-_PARTIAL = re.compile(r"\.(shard-\d{6,}\.tar|shard-\d{6,}-[0-9a-f]+\.json)\.[0-9a-f]+\.partial")
+_PARTIAL = re.compile(
+    r"\.(shard-\d{6,}\.tar|shard-\d{6,}-[0-9a-f]+\.json|attempt-[0-9a-f]+\.json|clock)\.[0-9a-f]+\.partial"
+)
 _KNOWN = re.compile(r"sizes\.json|\..*\.partial|shard-\d{6,}\.tar\.(bad|old)-[0-9a-f]+")
 
 
@@ -40,6 +45,7 @@ class Findings:
         partials: how many files of dead attempts were removed.
         foreign: files that are not ours.
         lost: attempts that never told their end.
+        working: attempts elsewhere that may still write (``materialize --receipts-only``); theirs is left alone.
     """
 
     adopted: list[int] = field(default_factory=list)
@@ -49,6 +55,7 @@ class Findings:
     partials: int = 0
     foreign: list[Path] = field(default_factory=list)
     lost: int = 0
+    working: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +68,19 @@ class _Known:
     path: Path
 
 
-def reconcile(db: Database, dataset: Dataset, between_steps: Callable[[], None] = lambda: None) -> Findings:
-    """Bring disk and database to agree. The caller holds the lease, so every other attempt is dead.
+def reconcile(
+    db: Database,
+    dataset: Dataset,
+    between_steps: Callable[[], None] = lambda: None,
+    *,
+    by_stat: bool = False,
+) -> Findings:
+    """Bring disk and database to agree. The caller holds the lease, so every attempt without a note is dead.
 
     Args:
         between_steps: called between shards; what it raises ends the work, which the next start goes on with.
+        by_stat: a file is also adopted where inode, size and mtime say that it is untouched since its receipt
+            was written (a thousand shards of 600 MB are not read for it); else its sha256 alone decides.
 
     Raises:
         OutputNotMounted: the root, or the folder of a split that has complete shards, is not there, or the
@@ -75,10 +90,18 @@ def reconcile(db: Database, dataset: Dataset, between_steps: Callable[[], None] 
     root.require(dataset.output_root, dataset.marker)
     findings = Findings()
     shards = _shards(db, dataset)
-    _require_folders(dataset, shards)
+    root.require_folders(dataset.output_root, {s.path.parent for s in shards if s.size is not None})
+    partials = _partials(dataset, {shard.path for shard in shards}, findings)
+    # read after the partials were listed: a live attempt has its note before its first partial
+    found = read_notes(dataset.output_root, dataset.uuid)
+    findings.working = len(found.alive)
+    findings.foreign += found.foreign
     with db.write() as conn:
         findings.lost = ledger.lose_open_attempts(conn, dataset)
-    _sweep(dataset, {shard.path for shard in shards}, findings)
+        findings.lost += ledger.enter_notes(conn, dataset, found.over)
+    _sweep(partials, {note.token for note in found.alive}, findings)
+    for note in found.over:
+        note_path(dataset.output_root, note.token).unlink(missing_ok=True)
     receipts = receipts_of(dataset.output_root)
     for shard in shards:
         between_steps()
@@ -86,23 +109,28 @@ def reconcile(db: Database, dataset: Dataset, between_steps: Callable[[], None] 
         if shard.state in (ShardState.COMPLETE, ShardState.VERIFIED):
             _check_recorded(db, shard, final, findings)
         elif os.path.lexists(final):
-            _judge(db, dataset, shard, final, receipts.get(shard.number, []), findings)
+            _judge(db, dataset, shard, final, receipts.get(shard.number, []), findings, by_stat)
     _drop_void_receipts(db, dataset, receipts)
     return findings
 
 
-def _require_folders(dataset: Dataset, shards: list[_Known]) -> None:
-    """A folder of a split may be a mount or link of its own: without it nothing in it is judged missing.
+def require_over(dataset: Dataset) -> None:
+    """Check that no run that only leaves receipts is at work: a run here would write the same shards.
 
     Raises:
-        OutputNotMounted
+        LeaseHeld: one is, or may be.
     """
-    for path in sorted({shard.path.parent for shard in shards if shard.size is not None}):
-        if _stat(dataset.output_root / path) is None:
-            raise OutputNotMounted(
-                f"{dataset.output_root / path}: the folder of complete shards is not there",
-                hint="mount it; if it is lost, make an empty one: its shards are then written anew",
-            )
+    root.require(dataset.output_root, dataset.marker)
+    alive = read_notes(dataset.output_root, dataset.uuid).alive
+    if alive:
+        first = alive[0]
+        job = f", SLURM job {first.slurm_job_id}" if first.slurm_job_id else ""
+        raise LeaseHeld(
+            f"{len(alive)} work units of dataset {dataset.name!r} are being written elsewhere, unit {first.unit} "
+            f"by process {first.pid} on {first.host}{job}",
+            hint=f"wait for them, then `tol-db collect --dataset {dataset.name}`; "
+            f"one that died counts as over after {STALE_SECONDS:.0f} s",
+        )
 
 
 def _drop_void_receipts(db: Database, dataset: Dataset, receipts: dict[int, list[Path]]) -> None:
@@ -162,30 +190,54 @@ def _check_recorded(db: Database, shard: _Known, final: Path, findings: Findings
 
 
 def _judge(
-    db: Database, dataset: Dataset, shard: _Known, final: Path, receipts: list[Path], findings: Findings
+    db: Database,
+    dataset: Dataset,
+    shard: _Known,
+    final: Path,
+    receipts: list[Path],
+    findings: Findings,
+    by_stat: bool,
 ) -> None:
     """A file that has a final name and no record: the run died between link and commit, or it is not ours."""
-    receipt = matching_receipt(shard.digest, final, receipts)
+    # what `verify` found bad may be untouched by inode, size and mtime all the same
+    by_stat = by_stat and shard.state != ShardState.BAD
+    receipt = matching_receipt(shard.digest, final, receipts, by_stat=by_stat)
     if receipt is not None and ledger.commit(db, dataset, receipt) is ledger.Entry.COMMITTED:
         findings.adopted.append(shard.number)
     else:
         findings.set_aside.append(set_aside(final))
 
 
-def matching_receipt(digest: bytes, final: Path, receipts: list[Path]) -> Receipt | None:
-    """The receipt that tells of this very file under the shard's current digest, if there is one."""
-    sha256 = None
-    for path in receipts:
-        try:
-            receipt = read_receipt(path)
-        except InputError:
-            continue  # cut off by a power failure; the file it told of is judged without it
-        if receipt.digest != digest.hex() or not final.is_file() or final.stat().st_size != receipt.size:
-            continue
-        sha256 = sha256 or sha256_of(final)
-        if receipt.sha256 == sha256:
-            return receipt
-    return None
+def matching_receipt(digest: bytes, final: Path, paths: list[Path], *, by_stat: bool = False) -> Receipt | None:
+    """The receipt that tells of this very file under the shard's current digest, if there is one.
+
+    Args:
+        digest: of the shard.
+        paths: of its receipts.
+        by_stat: believe inode, size and mtime, as in :func:`reconcile`.
+    """
+    if not final.is_file():
+        return None
+    status = final.stat()
+    receipts = [r for r in map(_readable, paths) if r is not None]
+    candidates = [r for r in receipts if r.digest == digest.hex() and r.size == status.st_size]
+    if by_stat:
+        for receipt in candidates:
+            if is_its_file(receipt, status):
+                return receipt
+    try:
+        sha256 = sha256_of(final) if candidates else None
+    except PermissionError:
+        return None  # whoever wrote it could read it
+    return next((receipt for receipt in candidates if receipt.sha256 == sha256), None)
+
+
+def _readable(path: Path) -> Receipt | None:
+    """None for a receipt that a power failure cut off; the file it told of is judged without it."""
+    try:
+        return read_receipt(path)
+    except InputError:
+        return None
 
 
 RETRIED = tuple(o.label for o in Outcome if o > Outcome.SOURCE_MISSING and o != Outcome.DUPLICATE)
@@ -248,17 +300,28 @@ def set_aside(final: Path, why: str = "bad") -> Path:
     return target
 
 
-def _sweep(dataset: Dataset, ours: set[Path], findings: Findings) -> None:
-    """Remove partials; name what is not ours."""
+def _partials(dataset: Dataset, ours: set[Path], findings: Findings) -> list[Path]:
+    """All partials of attempts; what else is not ours is named."""
+    found = []
     folders = {dataset.output_root / path.parent for path in ours}
-    for folder in sorted({*folders, dataset.output_root / "_receipts"}):
+    for folder in sorted({*folders, dataset.output_root / RECEIPTS}):
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():
             if _PARTIAL.fullmatch(path.name) and path.is_file():
-                path.unlink()
-                findings.partials += 1
-            elif folder in folders and not _is_ours(path, dataset.output_root, ours):
+                found.append(path)
+            elif folder in folders and not is_ours(path, dataset.output_root, ours):
                 findings.foreign.append(path)
+    return found
 
 
-def _is_ours(path: Path, output_root: Path, ours: set[Path]) -> bool:
+def _sweep(partials: list[Path], alive: set[str], findings: Findings) -> None:
+    """Remove partials but those of live attempts."""
+    for path in partials:
+        token = path.name.split(".")[-2]
+        if token not in alive:
+            path.unlink(missing_ok=True)
+            findings.partials += 1
+
+
+def is_ours(path: Path, output_root: Path, ours: set[Path]) -> bool:
+    """Whether a file has a name that this tool gives; ``ours``: paths of shards relative to the root."""
     return path.relative_to(output_root) in ours or bool(_KNOWN.fullmatch(path.name))

@@ -10,12 +10,14 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from materialize.receipt import FOLDER as RECEIPTS
 from materialize.shard import cannot_write, write_synced
+from materialize.steps import SmallFile
 from tol_db.errors import CannotWrite, InputError, NameTaken, OutputNotMounted, UsageError
 
 MARKER = "_dataset.json"
@@ -142,7 +144,15 @@ def require_leftover(root: Path, found: Marker) -> None:
 def write_marker(root: Path, marker: Marker) -> None:
     """Raises: CannotWrite."""
     text = json.dumps({"dataset": marker.uuid, "name": marker.name}, indent=1) + "\n"
-    write_synced(root / MARKER, text.encode(), "new")
+    write_synced(root / MARKER, text.encode(), "new", SmallFile.MARKER)
+
+
+def sweep_attempt(root: Path, token: str) -> None:
+    """Remove the partials of an attempt that is dead. What cannot be removed now, the next start sweeps."""
+    for pattern in (f"*/*/.*.{token}.partial", f"{RECEIPTS}/.*.{token}.partial"):
+        for path in root.glob(pattern):
+            with suppress(OSError):
+                path.unlink()
 
 
 def require(root: Path, marker: Marker) -> None:
@@ -167,3 +177,22 @@ def require(root: Path, marker: Marker) -> None:
             f"{root} belongs to {whose}, not to {marker.name!r} ({marker.uuid})",
             hint=f"mount the right disk, or `tol-db dataset move {marker.name} ITS_ROOT`",
         )
+
+
+def require_folders(root: Path, folders: Iterable[Path]) -> None:
+    """Check that folders which hold complete shards are there: each may be a mount or a link of its own.
+
+    Args:
+        folders: relative to the root.
+
+    Raises:
+        OutputNotMounted: one is not there or cannot be looked at; nothing in it is to be judged missing.
+    """
+    for folder in sorted(folders):
+        try:
+            (root / folder).stat()
+        except OSError as err:
+            raise OutputNotMounted(
+                f"{root / folder}: the folder of complete shards: {err.strerror}",
+                hint="mount it; if it is lost, make an empty one: its shards are then written anew",
+            ) from err

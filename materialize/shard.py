@@ -26,6 +26,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from materialize.steps import SmallFile, Step, reached
 from tol_db.errors import CannotWrite, ShardConflict
 
 BLOCK = 512
@@ -78,11 +79,14 @@ class ShardFile:
         size: bytes.
         sha256: hex, over all of it.
         samples: how many it holds.
+        inode, mtime_ns: of the file; its final name is a link to the same one.
     """
 
     size: int
     sha256: str
     samples: int
+    inode: int
+    mtime_ns: int
 
 
 class ShardWriter:
@@ -104,25 +108,31 @@ class ShardWriter:
         self._sha256 = hashlib.sha256()
         self._file: io.BufferedWriter | None = None
         with self._failing_cleanly():
+            reached(Step.SHARD_OPEN)
             final.parent.mkdir(parents=True, exist_ok=True)
             self._file = io.BufferedWriter(io.FileIO(self.partial, "x"), BUFFER)
 
     def add(self, key: str, parts: Iterable[tuple[str, bytes]]) -> None:
         """Append a sample of (extension, data) parts."""
         with self._failing_cleanly():
+            reached(Step.SHARD_WRITE)
             self._write(sample_bytes(key, parts))
         self.samples += 1
 
     def finish(self) -> ShardFile:
         """Write the end of the archive and bring all of it to the disk; it still has its partial name."""
         with self._failing_cleanly():
+            reached(Step.SHARD_END)
             end = 2 * BLOCK
             self._write(bytes(end + -(self._bytes + end) % RECORD))
             file = self._open_file()
+            reached(Step.SHARD_FLUSH)
             file.flush()
+            reached(Step.SHARD_FSYNC)
             os.fsync(file.fileno())
+            status = os.fstat(file.fileno())
             file.close()
-        return ShardFile(self._bytes, self._sha256.hexdigest(), self.samples)
+        return ShardFile(self._bytes, self._sha256.hexdigest(), self.samples, status.st_ino, status.st_mtime_ns)
 
     def publish(self) -> None:
         """Give the finished shard its final name.
@@ -133,6 +143,7 @@ class ShardWriter:
             ShardConflict: it is taken by other bytes; the partial is gone, the file in the way untouched.
         """
         with self._failing_cleanly():
+            reached(Step.SHARD_LINK)
             try:
                 link_exclusively(self.partial, self.final)
             except FileExistsError:
@@ -141,7 +152,9 @@ class ShardWriter:
                         self.final,
                         hint="`tol-db materialize` sets it aside on its next start and writes it anew",
                     ) from None
+            reached(Step.SHARD_UNLINK)
             self.partial.unlink(missing_ok=True)
+            reached(Step.SHARD_FSYNC_FOLDER)
             sync_folder(self.final.parent)
 
     def abort(self) -> None:
@@ -186,16 +199,25 @@ def cannot_write(path: Path, err: OSError) -> CannotWrite:
     return CannotWrite(f"{path}: {err.strerror or err}", hint=hint)
 
 
-def write_synced(path: Path, data: bytes, token: str) -> None:
-    """Write a small file so that it is there whole, or not at all, also after a power cut."""
+def write_synced(path: Path, data: bytes, token: str, kind: SmallFile) -> None:
+    """Write a small file so that it is there whole, or not at all, also after a power cut.
+
+    Raises:
+        CannotWrite
+    """
     partial = partial_name(path, token)
     try:
+        reached(f"{kind}.open")
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
+            reached(f"{kind}.write")
             file.write(data)
             file.flush()
+            reached(f"{kind}.fsync")
             os.fsync(file.fileno())
+        reached(f"{kind}.rename")
         partial.replace(path)
+        reached(f"{kind}.fsync_folder")
         sync_folder(path.parent)
     except OSError as err:
         with suppress(OSError):

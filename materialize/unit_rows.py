@@ -48,6 +48,24 @@ def pending_units(
     return found
 
 
+def unit_sizes(conn: sa.Connection, dataset: Dataset) -> dict[int, int]:
+    """Unit number → images that are read for it."""
+    return dict(query(conn, "SELECT number, images FROM work_unit WHERE dataset_id = ?", (dataset.id,)))
+
+
+def digests_and_paths(conn: sa.Connection, dataset: Dataset) -> dict[int, tuple[bytes, Path]]:
+    """Shard number → its digest and its path relative to the root, of all that are to be written."""
+    rows = query(
+        conn,
+        f"""SELECT h.number, h.digest, s.name, h.ordinal FROM shard h JOIN split s ON s.id = h.split_id
+            WHERE h.dataset_id = ? AND h.state IN ({_STATES})""",  # noqa: S608
+        (dataset.id,),
+    )
+    return {
+        number: (digest, shard_path(dataset.recipe.size, split, ordinal)) for number, digest, split, ordinal in rows
+    }
+
+
 def load_unit(conn: sa.Connection, dataset: Dataset, unit: int, shards: Sequence[int]) -> UnitTask:
     """The rows of a unit, for the given shards of it.
 

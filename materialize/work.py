@@ -6,11 +6,12 @@ import hashlib
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
+from typing import Protocol
 
 from materialize.captions import texts
 from materialize.containers import read_members, storage_error
@@ -51,6 +52,22 @@ class Converted:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is known of an image that the decoder does not survive: it is not decoded again."""
+
+    outcome: str
+    detail: str
+
+
+class Watch(Protocol):
+    """Is told of each image right before and after it is decoded."""
+
+    def enter(self, key: str) -> None: ...
+
+    def leave(self) -> None: ...
+
+
 class UnitWriter:
     """Writes the shards of a unit.
 
@@ -59,6 +76,8 @@ class UnitWriter:
         recipe: what a sample is.
         root: the output root.
         token: of this attempt.
+        watch: is told of each image that is decoded.
+        verdicts: key → outcome of images that are not to be decoded.
         on_shard: called with the path of the receipt of each shard that has its final name.
         on_images: called with a number of images that have been read, now and then.
         stopping: asked between images; True ends the work with :class:`Interrupted`.
@@ -71,11 +90,14 @@ class UnitWriter:
         root: Path,
         token: str,
         *,
+        watch: Watch,
+        verdicts: Mapping[str, Verdict],
         on_shard: Callable[[Path], None],
         on_images: Callable[[int], None] = lambda _number: None,
         stopping: Callable[[], bool] = lambda: False,
     ) -> None:
         self.task, self.recipe, self.root, self.token = task, recipe, root, token
+        self.watch, self.verdicts = watch, verdicts
         self.on_shard, self.on_images, self.stopping = on_shard, on_images, stopping
         self._tasks = {shard.number: shard for shard in task.shards}
         self._open: dict[int, _OpenShard] = {}
@@ -114,7 +136,7 @@ class UnitWriter:
                 self.on_images(number % 64 or 64)
 
     def _place(self, image: ImageTask, data: bytes) -> None:
-        converted = transform(data, self.recipe)
+        converted = self._converted(image.key, data)
         for place in image.places:
             shard = self._opened(place.shard)
             if place.position != shard.next_position:
@@ -127,6 +149,16 @@ class UnitWriter:
             self._add(shard, image.key, place, converted)
             if shard.next_position == shard.task.planned:
                 self._finish(shard)
+
+    def _converted(self, key: str, data: bytes) -> Converted:
+        if key in self.verdicts:
+            verdict = self.verdicts[key]
+            return Converted(Fact(content=_digest(data)), None, verdict.outcome, verdict.detail)
+        self.watch.enter(key)
+        try:
+            return transform(data, self.recipe)
+        finally:
+            self.watch.leave()
 
     def _add(self, shard: _OpenShard, key: str, place: Place, converted: Converted) -> None:
         shard.facts.append(converted.fact)
@@ -160,6 +192,8 @@ class UnitWriter:
             seconds=round(time.monotonic() - shard.start, 3),
             left_out=tuple(shard.left_out),
             facts=tuple(shard.facts),
+            inode=file.inode,
+            mtime_ns=file.mtime_ns,
         )
         path = write_receipt(self.root, receipt)
         shard.writer.publish()
@@ -171,16 +205,36 @@ class UnitWriter:
         return tuple((ext, t.encode()) for ext, t in texts(text.lineage, text.common_name).items())
 
 
+def try_alone(task: UnitTask, key: str, recipe: Recipe, watch: Watch) -> None:
+    """Read and convert one image of a unit, and nothing else: does the process survive it?
+
+    Raises:
+        ContainerError: it cannot be read.
+    """
+    for container in task.containers:
+        for image in container.images:
+            if image.key == key:
+                _require_unchanged(container)
+                for _, data in read_members(container.path, container.kind, [image.wanted]):
+                    watch.enter(key)
+                    transform(data, recipe)
+                    watch.leave()
+                return
+
+
 def transform(data: bytes, recipe: Recipe) -> Converted:
     """Bytes of an original → jpg and facts, or the reason why it is left out. Never raises for content."""
-    content = hashlib.sha256(data).digest()[:DIGEST_BYTES]
+    content = _digest(data)
     try:
         made = convert(data, recipe)
     except Rejected as rejected:
         fact = Fact(rejected.width, rejected.height, rejected.mode, content, None)
         return Converted(fact, None, rejected.outcome, rejected.detail)
-    jpg = hashlib.sha256(made.jpg).digest()[:DIGEST_BYTES]
-    return Converted(Fact(made.width, made.height, made.mode, content, jpg), made.jpg)
+    return Converted(Fact(made.width, made.height, made.mode, content, _digest(made.jpg)), made.jpg)
+
+
+def _digest(data: bytes) -> bytes:
+    return hashlib.sha256(data).digest()[:DIGEST_BYTES]
 
 
 def _require_unchanged(container: ContainerTask) -> None:

@@ -6,35 +6,48 @@ thread sees that the parent has changed.
 
 from __future__ import annotations
 
-import ctypes
-import os
 import signal
-import threading
-import time
-from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from materialize.child import WORKER_SIGNALS, die_with
 from materialize.dataset import Dataset
+from materialize.slot import Slot
+from materialize.unit import UnitTask
 from materialize.unit_rows import load_unit
-from materialize.work import UnitWriter
+from materialize.work import UnitWriter, Verdict, try_alone
 from tol_db.db.engine import Database
 from tol_db.errors import Interrupted, TolDbError
-
-PR_SET_PDEATHSIG = 1
-WORKER_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGUSR1})
-"""Signals that a worker is started with blocked, and unblocks when its handlers stand."""
 
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """Write these shards of a unit, as this attempt."""
+    """Write these shards of a unit, as this attempt.
+
+    Attributes:
+        verdicts: (key, verdict) of images that the decoder does not survive.
+    """
 
     unit: int
     shards: tuple[int, ...]
     token: str
+    verdicts: tuple[tuple[str, Verdict], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Decode one image of these shards of a unit, and write nothing: an earlier worker died with it."""
+
+    unit: int
+    shards: tuple[int, ...]
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Survived:
+    """The end of a trial."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +83,7 @@ class _Stop:
         self.asked = True
 
 
-def main(pipe: Connection, database: Path, dataset: Dataset, parent: int) -> None:
+def main(pipe: Connection, database: Path, dataset: Dataset, parent: int, slot: Slot) -> None:
     """Take orders from the pipe until it is closed."""
     stop = _Stop()
     # Ctrl-C reaches the whole group: the parent decides, and tells by SIGTERM
@@ -81,44 +94,42 @@ def main(pipe: Connection, database: Path, dataset: Dataset, parent: int) -> Non
     die_with(parent)
     try:
         while not stop.asked:
-            order: Order = pipe.recv()
-            pipe.send(_carry_out(order, pipe, database, dataset, stop))
+            order: Order | Trial = pipe.recv()
+            pipe.send(_carry_out(order, pipe, database, dataset, slot, stop))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the parent is gone or wants no more
 
 
-def _carry_out(order: Order, pipe: Connection, database: Path, dataset: Dataset, stop: _Stop) -> UnitEnded:
+def _carry_out(
+    order: Order | Trial, pipe: Connection, database: Path, dataset: Dataset, slot: Slot, stop: _Stop
+) -> UnitEnded | Survived:
     try:
         with Database(database, readonly=True).read() as conn:
             task = load_unit(conn, dataset, order.unit, order.shards)
-        UnitWriter(
-            task,
-            dataset.recipe,
-            dataset.output_root,
-            order.token,
-            on_shard=lambda receipt: pipe.send(ShardDone(receipt)),
-            on_images=lambda number: pipe.send(ImagesRead(number)),
-            stopping=lambda: stop.asked,
-        ).run()
+        if isinstance(order, Trial):
+            try_alone(task, order.key, dataset.recipe, slot)
+            return Survived()
+        _write(order, task, pipe, dataset, slot, stop)
     except Interrupted as err:
         return UnitEnded("interrupted", str(err), err.hint, err.exit_code)
     except TolDbError as err:
         return UnitEnded("failed", str(err), err.hint, err.exit_code)
+    except MemoryError:
+        return UnitEnded("failed", "the machine is out of memory", "use fewer --workers, or ask for more memory", 1)
     except Exception as err:  # noqa: BLE001  a fault of ours fails the unit, with its name, not the pool
         return UnitEnded("failed", f"internal error: {type(err).__name__}: {err}", None, 1)
     return UnitEnded("done")
 
 
-def die_with(parent: int) -> None:
-    """Make sure that this process does not outlive its parent."""
-    with suppress(OSError, AttributeError):  # not Linux: the thread below does it
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        os._exit(75)  # it died before we asked
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1)
-        os._exit(75)
-
-    threading.Thread(target=watch, daemon=True, name="watch-parent").start()
+def _write(order: Order, task: UnitTask, pipe: Connection, dataset: Dataset, slot: Slot, stop: _Stop) -> None:
+    UnitWriter(
+        task,
+        dataset.recipe,
+        dataset.output_root,
+        order.token,
+        watch=slot,
+        verdicts=dict(order.verdicts),
+        on_shard=lambda receipt: pipe.send(ShardDone(receipt)),
+        on_images=lambda number: pipe.send(ImagesRead(number)),
+        stopping=lambda: stop.asked,
+    ).run()

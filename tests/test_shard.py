@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from materialize import shard
 from materialize.receipt import Fact, LeftOut, Receipt, read_receipt, receipts_of, write_receipt
 from materialize.shard import ShardWriter, link_exclusively, member_header, sample_bytes, sha256_of, write_synced
+from materialize.steps import SmallFile
 from tol_db.errors import CannotWrite, InputError, ShardConflict
 
 KEYS = ["00cbcc9e-bad2-4af9-b4bd-b56f3bfd81f5", "10cbcc9e-bad2-4af9-b4bd-b56f3bfd81f6"]
@@ -151,8 +152,8 @@ def test_renameat2_takes_a_free_name_and_never_a_taken_one(tmp_path: Path) -> No
 
 def test_small_files_are_replaced_whole(tmp_path: Path) -> None:
     path = tmp_path / "a" / "marker.json"
-    write_synced(path, b"1", "x")
-    write_synced(path, b"22", "y")
+    write_synced(path, b"1", "x", SmallFile.SIZES)
+    write_synced(path, b"22", "y", SmallFile.SIZES)
     assert path.read_bytes() == b"22"
     assert [p.name for p in path.parent.iterdir()] == ["marker.json"]
 

@@ -28,6 +28,11 @@ from __future__ import annotations
 from pathlib import Path
 
 
+def printed(text: str) -> str:
+    """A text that may hold what a stranger wrote, as a terminal may get it: one line, control signs escaped."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 class TolDbError(Exception):
     """Base of all errors that a user can act upon.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tomllib
 from collections.abc import Mapping
@@ -13,6 +14,8 @@ from tol_db.errors import InputError, InputMissing
 
 DEFAULT_DATABASE = Path("tol.sqlite")
 CONFIG_NAME = "tol-db.toml"
+IMAGE_TIMEOUT = 120.0
+"""Seconds. The largest picture that recipe `clean` takes needs some five on a slow core."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,12 +25,14 @@ class Settings:
     Attributes:
         database: path of the database.
         workers: processes of a pool; by default the cores this process may use.
+        image_timeout: seconds that decoding one image may take.
         recipes: tables ``[recipe.NAME]`` of the toml file, verbatim.
         config: the toml file that was read, or None.
     """
 
     database: Path = DEFAULT_DATABASE
     workers: int = 1
+    image_timeout: float = IMAGE_TIMEOUT
     recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     config: Path | None = None
 
@@ -41,17 +46,19 @@ def load(
 ) -> Settings:
     """Settings from flags (the arguments), the environment and a toml file.
 
-    Environment: ``TOL_DB``, ``TOL_DB_WORKERS``, ``TOL_DB_CONFIG``. The toml file is ``./tol-db.toml``
-    unless one is named: keys ``database`` and ``workers``, tables ``[recipe.NAME]``.
+    Environment: ``TOL_DB``, ``TOL_DB_WORKERS``, ``TOL_DB_IMAGE_TIMEOUT``, ``TOL_DB_CONFIG``. The toml file is
+    ``./tol-db.toml`` unless one is named: keys ``database``, ``workers`` and ``image_timeout``, tables
+    ``[recipe.NAME]``.
 
     Raises:
         InputError: the toml file is broken, has a key that is not known, or a value of another type.
         InputMissing: a toml file was named and is not there.
     """
     table, found = _read_toml(config or _path(environ.get("TOL_DB_CONFIG")))
-    unknown = sorted(set(table) - {"database", "workers", "recipe"})
+    unknown = sorted(set(table) - {"database", "workers", "image_timeout", "recipe"})
     if unknown:
-        raise InputError(f"{found}: unknown key {unknown[0]!r}", hint="known: database, workers, [recipe.NAME]")
+        known = "database, workers, image_timeout, [recipe.NAME]"
+        raise InputError(f"{found}: unknown key {unknown[0]!r}", hint=f"known: {known}")
     recipes = table.get("recipe", {})
     if not isinstance(recipes, dict) or not all(isinstance(r, dict) for r in recipes.values()):
         raise InputError(f"{found}: recipes are tables: [recipe.NAME]")
@@ -64,6 +71,7 @@ def load(
     return Settings(
         database=path or DEFAULT_DATABASE,
         workers=_workers(workers, environ.get("TOL_DB_WORKERS"), table.get("workers"), found),
+        image_timeout=_seconds(environ.get("TOL_DB_IMAGE_TIMEOUT"), table.get("image_timeout"), found),
         recipes=recipes,
         config=found,
     )
@@ -110,3 +118,16 @@ def _workers(flag: int | None, variable: str | None, from_file: object, path: Pa
             raise InputError(f"{path}: workers: a number of processes, 1 or more, is wanted")
         return from_file
     return usable_cores()
+
+
+def _seconds(variable: str | None, from_file: object, path: Path | None) -> float:
+    where, value = ("TOL_DB_IMAGE_TIMEOUT", variable) if variable else (f"{path}: image_timeout", from_file)
+    if value is None:
+        return IMAGE_TIMEOUT
+    try:
+        seconds = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else 0.0
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise InputError(f"{where}: a number of seconds is wanted, not {value!r}")
+    return seconds

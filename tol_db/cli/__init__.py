@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 import click
 
 from tol_db import __version__, progress, settings
-from tol_db.errors import CannotWrite, Interrupted, TolDbError
+from tol_db.errors import CannotWrite, Interrupted, TolDbError, printed
 
 
 class LazyGroup(click.Group):
@@ -128,9 +128,9 @@ def _forget_output() -> None:
 
 
 def _say(err: TolDbError) -> None:
-    click.echo(f"error: {err}", err=True)
+    click.echo(f"error: {printed(str(err))}", err=True)
     if err.hint:
-        click.echo(f"hint: {err.hint}", err=True)
+        click.echo(f"hint: {printed(err.hint)}", err=True)
 
 
 _LAZY = {
@@ -143,6 +143,8 @@ _LAZY = {
     "split": ("tol_db.cli.split:split", "Make a split by a stored policy."),
     "plan": ("tol_db.cli.plan:plan", "Fix which image goes to which shard."),
     "materialize": ("tol_db.cli.materialize:materialize", "Write the shards that are pending."),
+    "collect": ("tol_db.cli.collect:collect", "Enter what runs without the database have written."),
+    "verify": ("tol_db.cli.verify:verify", "Check that the shards are what the database says."),
     "dataset": ("tol_db.cli.dataset:dataset", "List, move or remove datasets."),
     "report": ("tol_db.cli.report:report", "Status, summary, one image, audits."),
     "export": ("tol_db.cli.export:export", "Catalog and sizes for training code."),

@@ -33,6 +33,8 @@ def init(settings: Settings) -> None:
 def upgrade(settings: Settings, to: str | None) -> None:
     """Move the database to this version's schema; all of it or nothing.
 
+    While a run works on a dataset of it, nothing is moved and the exit code is 75.
+
     \b
     Example:
       tol-db backup before.sqlite

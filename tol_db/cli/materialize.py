@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from tol_db.cli.findings import few, print_findings
 from tol_db.cli.options import NumberRange, as_json, db_settings, opened
-from tol_db.errors import TolDbError
+from tol_db.errors import TolDbError, UsageError, printed
 from tol_db.progress import duration
 from tol_db.settings import Settings
 
 if TYPE_CHECKING:
     from materialize.pool import RunReport
-    from materialize.reconcile import Findings
 
 
 @click.command()
@@ -22,6 +22,17 @@ if TYPE_CHECKING:
 @click.option("--shards", type=NumberRange(), help="Only these shard numbers.")
 @click.option("--units", type=NumberRange(), help="Only these work units.")
 @click.option("--retry", multiple=True, metavar="OUTCOME", help="Try images with this outcome again (repeat).")
+@click.option(
+    "--image-timeout",
+    type=click.FloatRange(0, min_open=True),
+    metavar="SECONDS",
+    help="Give up on an image whose decoding takes longer.  [default: $TOL_DB_IMAGE_TIMEOUT, else 120]",
+)
+@click.option(
+    "--receipts-only",
+    is_flag=True,
+    help="Only read the database; `tol-db collect` enters what was written, here or elsewhere.",
+)
 @click.option("--json", "json_", is_flag=True, help="JSON instead of text.")
 @db_settings
 def materialize(
@@ -31,6 +42,8 @@ def materialize(
     shards: range | None,
     units: range | None,
     retry: tuple[str, ...],
+    image_timeout: float | None,
+    receipts_only: bool,
     json_: bool,
 ) -> None:
     """Write the shards that are pending.
@@ -38,23 +51,42 @@ def materialize(
     Run it again after any interruption: it goes on where it was. What a crash left behind is put right
     first. Ctrl-C and SIGTERM stop it cleanly with exit code 75.
 
+    With --receipts-only the database (or a copy of it) is only read: any number of such runs may work on a
+    dataset at once, on any machine that sees its output root, and `tol-db collect` enters their shards.
+
     \b
     Examples:
       tol-db materialize --dataset tol --workers 16
       tol-db materialize --dataset tol --units 0-9
       tol-db materialize --dataset tol --retry decode_error
+      tol-db --db snapshot.sqlite materialize --dataset tol --receipts-only --units 10-19
     """
+    from materialize.detached import write_receipts
     from materialize.run import materialize as run
 
-    report = run(
-        opened(settings),
-        name,
-        workers=workers or settings.workers,
-        shards=shards,
-        units=units,
-        retry=retry,
-        on_findings=_print_findings,
-    )
+    if receipts_only and retry:
+        raise UsageError("--retry changes the database, and --receipts-only only reads it")
+    workers, image_timeout = workers or settings.workers, image_timeout or settings.image_timeout
+    if receipts_only:
+        report = write_receipts(
+            opened(settings, readonly=True),
+            name,
+            workers=workers,
+            image_timeout=image_timeout,
+            shards=shards,
+            units=units,
+        )
+    else:
+        report = run(
+            opened(settings),
+            name,
+            workers=workers,
+            image_timeout=image_timeout,
+            shards=shards,
+            units=units,
+            retry=retry,
+            on_findings=print_findings,
+        )
     click.echo(as_json(report)) if json_ else _print_report(report)
     if report.failures:
         first = report.failures[0]
@@ -67,33 +99,9 @@ def materialize(
         raise failed
 
 
-def _print_findings(findings: Findings) -> None:
-    def say(text: str) -> None:
-        click.echo(text, err=True)
-
-    if findings.lost:
-        say(f"an earlier run ended without a word: {findings.lost} attempts marked lost")
-    if findings.partials:
-        say(f"removed {findings.partials} partial files of dead attempts")
-    if findings.adopted:
-        say(f"adopted {len(findings.adopted)} shards that were whole and only lacked their record")
-    for state, numbers in (("missing", findings.missing), ("bad", findings.bad)):
-        if numbers:
-            say(f"{len(numbers)} recorded shards are {state} and are written anew: {_few(numbers)}")
-    for path in findings.set_aside:
-        say(f"set aside: {path}")
-    for path in findings.foreign:
-        say(f"not ours, left alone: {path}")
-
-
-def _few(numbers: list[int]) -> str:
-    told = ", ".join(map(str, numbers[:10]))
-    return told + (" …" if len(numbers) > 10 else "")
-
-
 def _print_report(report: RunReport) -> None:
     if report.reopened:
-        click.echo(f"{len(report.reopened)} shards opened again: {_few(report.reopened)}")
+        click.echo(f"{len(report.reopened)} shards opened again: {few(report.reopened)}")
     if not report.units:
         click.echo("nothing is pending")
         return
@@ -103,5 +111,7 @@ def _print_report(report: RunReport) -> None:
     )
     for outcome, number in sorted(report.left_out.items()):
         click.echo(f"  left out: {outcome} {number:,}")
+    for key, how in sorted(report.convicted.items()):
+        click.echo(f"  image {key}: {how}")
     for failure in report.failures:
-        click.echo(f"  failed: work unit {failure.unit}: {failure.message}", err=True)
+        click.echo(f"  failed: work unit {failure.unit}: {printed(failure.message)}", err=True)

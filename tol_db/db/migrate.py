@@ -21,6 +21,7 @@ from tol_db.db.engine import (
     translate,
 )
 from tol_db.db.filesystem import filesystem_of
+from tol_db.db.holders import require_nobody
 from tol_db.errors import CannotWrite, InputMissing, NameTaken, NotADatabase, UsageError
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ def upgrade(path: Path, to: str | None = None) -> tuple[str, str]:
         SchemaError: its schema is newer than or unknown to this version.
         UsageError: no such revision.
         CannotWrite: the file or its folder cannot be written, or the move would break foreign keys.
+        LeaseHeld: a live run works on a dataset of it; nothing was changed.
         Interrupted: another process kept the write lock for a minute.
     """
     before = revision_of(path)
@@ -122,6 +124,7 @@ def move(path: Path, target: str) -> None:
         assert driver is not None
         driver.execute("PRAGMA foreign_keys = OFF")
         with conn.execution_options(tol_db_immediate=True).begin():
+            require_nobody(conn)  # here, under the write lock: whoever comes later finds the new schema
             current = conn.exec_driver_sql(
                 "SELECT count(*) FROM sqlite_schema WHERE name = 'alembic_version'"
             ).scalar_one()

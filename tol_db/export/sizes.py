@@ -10,6 +10,7 @@ from pathlib import Path
 from materialize import root
 from materialize.dataset import load_dataset
 from materialize.shard import write_synced
+from materialize.steps import SmallFile
 from tol_db.db.bulk import query
 from tol_db.db.engine import Database
 
@@ -59,6 +60,6 @@ def export_sizes(db: Database, name: str | None) -> list[SizesFile]:
     made = []
     for split, sizes in counts.items():
         path = dataset.output_root / root.split_folder(dataset.recipe.size, split) / "sizes.json"
-        write_synced(path, json.dumps(sizes, indent=1).encode() + b"\n", secrets.token_hex(4))
+        write_synced(path, json.dumps(sizes, indent=1).encode() + b"\n", secrets.token_hex(4), SmallFile.SIZES)
         made.append(SizesFile(path, len(sizes), sum(sizes.values())))
     return made

@@ -1,0 +1,86 @@
+"""Writes shards and receipts without ever writing the database: for snapshots and other machines.
+
+What it leaves, `collect` enters. While it works, a note per attempt says so under the output root.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from materialize import root
+from materialize.books import NoteBooks
+from materialize.dataset import Dataset, load_dataset, require_same_recipe
+from materialize.pool import Pool, RunReport
+from materialize.receipt import receipts_of
+from materialize.recipe import check_resizer
+from materialize.reconcile import matching_receipt
+from materialize.stop import stop_signals
+from materialize.unit_rows import digests_and_paths, pending_units, unit_sizes
+from tol_db.db.engine import Database
+from tol_db.errors import Interrupted
+from tol_db.progress import track
+from tol_db.settings import IMAGE_TIMEOUT
+
+
+def write_receipts(
+    db: Database,
+    name: str | None,
+    *,
+    workers: int,
+    image_timeout: float = IMAGE_TIMEOUT,
+    shards: range | None = None,
+    units: range | None = None,
+) -> RunReport:
+    """Write the shards that neither the database nor a receipt says are done; the database is only read.
+
+    Any number of such runs may work on a dataset at once, also on the same units: equal bytes meet under the
+    same names.
+
+    Args:
+        db: the database or a snapshot of it, opened read-only.
+        name, workers, image_timeout, shards, units: as :func:`materialize.run.materialize`.
+
+    Raises:
+        OutputNotMounted: the dataset's root is not there.
+        RecipeChanged: this environment would write other bytes.
+        CannotWrite: the root takes no more.
+        Interrupted: by a signal; what is complete is kept.
+    """
+    with stop_signals() as stop:
+        with db.read() as conn:
+            dataset = load_dataset(conn, name)
+            check_resizer(dataset.recipe)
+            require_same_recipe(dataset)
+            root.require(dataset.output_root, dataset.marker)
+            todo = pending_units(conn, dataset, shards, units)
+            sizes = unit_sizes(conn, dataset)
+            places = digests_and_paths(conn, dataset)
+        todo = _without_written(dataset, todo, places)
+        report = RunReport(units=len(todo))
+        start = time.monotonic()
+        with track(f"materializing {dataset.name}", total=sum(sizes[unit] for unit in todo)) as tracker:
+            if todo:
+                pool = Pool(db.path, dataset, NoteBooks(dataset), report, tracker, stop, image_timeout)
+                pool.run(todo, workers)
+        report.seconds = time.monotonic() - start
+        try:
+            stop.check()
+        except Interrupted as err:
+            raise Interrupted(f"{err}: {report.shards} shards were completed", hint=err.hint) from None
+        return report
+
+
+def _without_written(
+    dataset: Dataset, todo: dict[int, list[int]], places: dict[int, tuple[bytes, Path]]
+) -> dict[int, list[int]]:
+    """Leave out shards whose file is there and has its receipt."""
+    receipts = receipts_of(dataset.output_root)
+
+    def is_written(number: int) -> bool:
+        digest, path = places[number]
+        paths = receipts.get(number, [])
+        return matching_receipt(digest, dataset.output_root / path, paths, by_stat=True) is not None
+
+    left = {unit: [number for number in numbers if not is_written(number)] for unit, numbers in todo.items()}
+    return {unit: numbers for unit, numbers in left.items() if numbers}
