@@ -279,6 +279,11 @@ def _record(c: sqlite3.Connection) -> None:
              "2026-03-01T12:00:09Z" if shard < 4 else "2026-03-01T12:00:15Z", shard),
         )  # fmt: skip
     c.execute("UPDATE shard SET state = 'bad', detail = 'truncated at byte 512', attempt_id = 2 WHERE id = 5")
+    _insert(c, "verify_run", [(1, 1, "deep", 2, 4, NOW, LATER), (2, 1, "default", None, None, LATER, None)])
+    _insert(c, "verification", [
+        (3, 1, "deep", "good", None, 0, 10240, 0.1, NOW),
+        (5, 1, "deep", "bad", "truncated at byte 512", 2, 512, 0.1, NOW),
+    ])  # fmt: skip
     c.execute(
         """UPDATE dataset_split SET
                written = (SELECT sum(h.written) FROM shard h WHERE h.split_id = dataset_split.split_id),

@@ -70,7 +70,7 @@ OUTCOME_MEANING = {
     Outcome.SOURCE_MISSING: "no file was found for it in the scanned containers",
     Outcome.DECODE_ERROR: "its bytes are not a picture that can be decoded",
     Outcome.TRUNCATED: "the picture is cut off and the recipe leaves such pictures out",
-    Outcome.TOO_LARGE: "more pixels than the recipe allows",
+    Outcome.TOO_LARGE: "more pixels or memory than the recipe allows",
     Outcome.UNSUPPORTED_MODE: "its pixel format cannot be written by the recipe",
     Outcome.TIMEOUT: "decoding it did not end in time",
     Outcome.DUPLICATE: "the same id was met again",
@@ -94,7 +94,7 @@ def one_of(column: str, values: type[enum.StrEnum] | tuple[str, ...]) -> str:
     return f"{column} IN ({', '.join(repr(w) for w in words)})"
 
 
-REVISIONS = ("0001", "0002")
+REVISIONS = ("0001", "0002", "0003")
 """All schema revisions, oldest first; a test holds them equal to the migration scripts.
 
 Known without importing Alembic, so that every command can refuse a database it does not understand at once.

@@ -489,6 +489,45 @@ class ShardImage(Base):
     __table_args__ = ({"sqlite_with_rowid": False},)
 
 
+class VerifyRun(Base):
+    """A run of `verify` over a dataset, or over a range of its shard numbers."""
+
+    __tablename__ = "verify_run"
+    id: Mapped[Key]
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id", ondelete="CASCADE"), index=True)
+    level: Mapped[str]
+    first_shard: Mapped[int | None] = mapped_column(comment="NULL: all shards")
+    last_shard: Mapped[int | None]
+    started_at: Mapped[Timestamp]
+    ended_at: Mapped[Timestamp | None] = mapped_column(comment="NULL while it is not finished")
+    __table_args__ = (
+        CheckConstraint(one_of("level", ("default", "deep")), name="level"),
+        CheckConstraint("(first_shard IS NULL) = (last_shard IS NULL)", name="range"),
+    )
+
+
+class Verification(Base):
+    """The last result of `verify` for a shard; it tells of the file that was there then (``checked_at``)."""
+
+    __tablename__ = "verification"
+    shard_id: Mapped[int] = mapped_column(
+        ForeignKey("shard.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    run_id: Mapped[int] = mapped_column(ForeignKey("verify_run.id", ondelete="CASCADE"), index=True)
+    level: Mapped[str]
+    outcome: Mapped[str]
+    detail: Mapped[str | None] = mapped_column(comment="the first findings")
+    findings: Mapped[int] = mapped_column(server_default="0")
+    size: Mapped[int] = mapped_column("bytes")
+    seconds: Mapped[float]
+    checked_at: Mapped[Timestamp]
+    __table_args__ = (
+        CheckConstraint(one_of("level", ("default", "deep")), name="level"),
+        CheckConstraint(one_of("outcome", ("good", "bad", "missing")), name="outcome"),
+        CheckConstraint("(outcome = 'good') = (findings = 0)", name="findings"),
+    )
+
+
 class Exclusion(Base):
     """An image that the plan itself leaves out of a split, and why."""
 

@@ -1,0 +1,157 @@
+"""Processes that check shards at once; a shard that a process does not survive costs no more than itself."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+from materialize.child import WORKER_SIGNALS
+from materialize.dataset import Dataset
+from materialize.stop import Stop
+from materialize.verify.rows import ShardRow
+from materialize.verify.shard import Checked, Level, Verdict
+from materialize.verify.walk import Finding
+from materialize.verify.worker import CannotCheck, Unreadable, main
+from tol_db.errors import TolDbError
+
+JOIN_SECONDS = 5.0
+"""How long a killed process is waited for: one that hangs in a dead mount may never end."""
+
+
+@dataclass(slots=True)
+class _Worker:
+    process: BaseProcess
+    pipe: Connection
+    shard: ShardRow
+
+
+class CheckPool:
+    """Hands out shards to processes and passes on what they find.
+
+    A process that dies while it checks a shard is replaced, and the shard is tried once more, alone in a process
+    of its own, after all others. If that one dies too, the shard is bad.
+
+    Args:
+        database: read by the processes.
+        on_result: called in this process for each shard, in no particular order.
+        on_turn: called about once a second; what it raises ends the work.
+    """
+
+    def __init__(
+        self,
+        database: Path,
+        dataset: Dataset,
+        level: Level,
+        stop: Stop,
+        on_result: Callable[[ShardRow, Checked | Unreadable], None],
+        on_turn: Callable[[], None],
+    ) -> None:
+        self.database, self.dataset, self.level, self.stop = database, dataset, level, stop
+        self.on_result, self.on_turn = on_result, on_turn
+        self.waiting: deque[ShardRow] = deque()
+        self.alone: deque[ShardRow] = deque()
+        self.tried: set[int] = set()
+        self.workers: list[_Worker] = []
+
+    def run(self, shards: Sequence[ShardRow], size: int) -> None:
+        """Check these shards with at most ``size`` processes; returns early when a stop is asked for.
+
+        Raises:
+            TolDbError: a process cannot be started, or the check failed on something else than a shard.
+        """
+        self.waiting = deque(shards)
+        try:
+            for _ in range(min(size, len(shards))):
+                self._start(self.waiting.popleft())
+            while self.workers and not self.stop.asked:
+                self._turn()
+                while self.alone and not self.workers and not self.waiting:
+                    self._start(self.alone.popleft())
+        finally:
+            self._kill()
+
+    def _start(self, shard: ShardRow) -> None:
+        # spawn: a fork would carry the parent's open database into the child
+        context = multiprocessing.get_context("spawn")
+        ours, theirs = context.Pipe()
+        arguments = (theirs, self.database.absolute(), self.dataset, self.level, os.getpid())
+        process = context.Process(target=main, args=arguments, daemon=True)
+        # as in the pool that writes: no signal before the worker ignores them, nor through the tracker
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, WORKER_SIGNALS)
+        try:
+            process.start()
+        except OSError as err:
+            raise TolDbError(
+                f"a process cannot be started: {err.strerror or err}", hint="use fewer --workers"
+            ) from err
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, WORKER_SIGNALS)
+            theirs.close()
+        worker = _Worker(process, ours, shard)
+        self.workers.append(worker)
+        self._give(worker, shard)
+
+    def _give(self, worker: _Worker, shard: ShardRow) -> None:
+        worker.shard = shard
+        with suppress(OSError):  # it is dead: the end of its pipe comes with the next turn
+            worker.pipe.send(shard.id)
+
+    def _turn(self) -> None:
+        """Wait for answers, at most a second, and act on them."""
+        by_pipe = {worker.pipe: worker for worker in self.workers}
+        for pipe in multiprocessing.connection.wait(list(by_pipe), timeout=1.0):
+            worker = by_pipe[pipe]  # type: ignore[index]
+            try:
+                answer = worker.pipe.recv()
+            except (EOFError, OSError):
+                self._bury(worker)
+                continue
+            if isinstance(answer, CannotCheck):
+                failed = TolDbError(f"shard {worker.shard.number}: {answer.message}", hint=answer.hint)
+                failed.exit_code = answer.exit_code
+                raise failed
+            self.on_result(worker.shard, answer)
+            if self.waiting:
+                self._give(worker, self.waiting.popleft())
+            else:
+                self._dismiss(worker)
+        self.on_turn()
+
+    def _bury(self, worker: _Worker) -> None:
+        self._dismiss(worker)
+        if self.stop.asked:
+            return
+        shard, code = worker.shard, worker.process.exitcode
+        if shard.id in self.tried:
+            how = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
+            finding = Finding(f"checking it ended the process, twice ({how})")
+            self.on_result(shard, Checked(Verdict.BAD, (finding,), 1, 0, 0.0))
+        else:
+            self.tried.add(shard.id)
+            self.alone.append(shard)
+        if self.waiting:
+            self._start(self.waiting.popleft())
+
+    def _dismiss(self, worker: _Worker) -> None:
+        worker.pipe.close()
+        self.workers.remove(worker)
+        worker.process.join(timeout=JOIN_SECONDS)
+
+    def _kill(self) -> None:
+        left, self.workers = self.workers, []
+        for worker in left:
+            worker.process.kill()
+        for worker in left:
+            worker.process.join(timeout=JOIN_SECONDS)
+            worker.pipe.close()

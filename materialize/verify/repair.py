@@ -1,0 +1,68 @@
+"""Puts bad and missing shards back to planned, so that the next `materialize` writes exactly them.
+
+The order of steps is such that a kill anywhere leaves what the next start puts right: the receipts go first
+(with one of them the file could be adopted again), then the file is renamed, and the database is told last. Up
+to then it says bad or missing, of which `materialize` writes a shard anew as well.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from materialize import ledger
+from materialize.dataset import Dataset
+from materialize.receipt import receipts_of
+from materialize.reconcile import set_aside
+from materialize.shard import cannot_write, sync_folder
+from materialize.verify.rows import ShardRow
+from tol_db.db.base import ShardState
+from tol_db.db.engine import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """What a repair did.
+
+    Attributes:
+        shards: numbers of those that are planned again.
+        set_aside: where the files went that were in their places.
+    """
+
+    shards: tuple[int, ...]
+    set_aside: tuple[Path, ...]
+
+
+def repair(db: Database, dataset: Dataset, shards: Sequence[ShardRow]) -> Repaired:
+    """Put these shards back to planned and their images to pending; their files are set aside, never deleted.
+
+    Raises:
+        CannotWrite: a receipt cannot be removed or a file not be renamed; what was done stays done.
+    """
+    if not shards:
+        return Repaired((), ())
+    try:
+        receipts = receipts_of(dataset.output_root)
+        for shard in shards:
+            remove_receipts(receipts.get(shard.number, []))
+        finals = [dataset.output_root / shard.path for shard in shards]
+        moved = tuple(set_aside(final) for final in finals if os.path.lexists(final))
+    except OSError as err:
+        raise cannot_write(Path(err.filename or dataset.output_root), err) from err
+    with db.write() as conn:
+        ledger.reopen(conn, [shard.id for shard in shards], ShardState.PLANNED)
+    return Repaired(tuple(shard.number for shard in shards), moved)
+
+
+def remove_receipts(paths: Sequence[Path]) -> None:
+    """Remove receipts, so that no file is adopted by them.
+
+    Raises:
+        OSError
+    """
+    for path in paths:
+        path.unlink(missing_ok=True)
+    for folder in {path.parent for path in paths}:
+        sync_folder(folder)

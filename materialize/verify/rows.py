@@ -1,0 +1,205 @@
+"""What `verify` reads from the database, and what it writes there: one transaction per shard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from materialize import ledger
+from materialize.dataset import Dataset
+from materialize.root import shard_path
+from materialize.unit import LabelText
+from materialize.verify.shard import Checked, Expected, Level, Verdict
+from tol_db.db.base import Outcome, ShardState
+from tol_db.db.bulk import changes, query, scalar, utc_now, uuid_text
+from tol_db.db.engine import Database
+from tol_db.errors import InputError
+from tol_db.taxonomy.names import Lineage
+
+CHECKABLE = (ShardState.COMPLETE, ShardState.VERIFIED)
+TO_REPAIR = (ShardState.BAD, ShardState.MISSING)
+DETAIL_FINDINGS = 3
+"""Findings of a shard that stand in the database."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShardRow:
+    """A shard as the database has it.
+
+    Attributes:
+        id: database id; number: dataset-wide.
+        path: relative to the output root.
+        size: bytes as recorded, 0 where it is not complete.
+        detail: why it is bad, missing or stale.
+        run: id of the run that checked it last, or None.
+    """
+
+    id: int
+    number: int
+    path: Path
+    state: ShardState
+    size: int
+    detail: str | None
+    run: int | None
+
+    def is_done(self, run: int) -> bool:
+        """Whether this run has checked the file that is recorded now: one written since is complete again."""
+        return self.run == run and self.state in (ShardState.VERIFIED, *TO_REPAIR)
+
+
+def shard_rows(conn: sa.Connection, dataset: Dataset) -> list[ShardRow]:
+    """All shards of a dataset, by number."""
+    return [
+        ShardRow(
+            id=id,
+            number=number,
+            path=shard_path(dataset.recipe.size, split, ordinal),
+            state=ShardState(state),
+            size=size or 0,
+            detail=detail,
+            run=run,
+        )
+        for id, number, split, ordinal, state, size, detail, run in query(
+            conn,
+            """SELECT h.id, h.number, s.name, h.ordinal, h.state, h.bytes, h.detail, v.run_id
+               FROM shard h JOIN split s ON s.id = h.split_id LEFT JOIN verification v ON v.shard_id = h.id
+               WHERE h.dataset_id = ? ORDER BY h.number""",
+            (dataset.id,),
+        )
+    ]
+
+
+def load_expected(conn: sa.Connection, dataset: Dataset, shard: int, level: Level) -> Expected:
+    """What a shard (its id) must be: a range of the clustered table, and at the deep level its labels.
+
+    Raises:
+        InputError: the database does not say how large it must be.
+    """
+    number, split, ordinal, size, sha256 = next(
+        query(
+            conn,
+            """SELECT h.number, s.name, h.ordinal, h.bytes, h.sha256
+               FROM shard h JOIN split s ON s.id = h.split_id WHERE h.id = ?""",
+            (shard,),
+        )
+    )
+    if size is None or sha256 is None:
+        raise InputError(
+            f"shard {number} is recorded as complete, but not its size and sha256", hint="run `tol-db doctor`"
+        )
+    rows = list(
+        query(
+            conn,
+            """SELECT i.treeoflife_id, m.jpg_digest, m.label_id
+               FROM shard_image m JOIN image i ON i.id = m.image_id
+               WHERE m.shard_id = ? AND m.outcome_id = ? ORDER BY m.position""",
+            (shard, int(Outcome.WRITTEN)),
+        )
+    )
+    return Expected(
+        path=dataset.output_root / shard_path(dataset.recipe.size, split, ordinal),
+        size=size,
+        sha256=sha256,
+        picture=dataset.recipe.size,
+        keys=tuple(uuid_text(row[0]) for row in rows),
+        jpgs=tuple(row[1] for row in rows),
+        labels=tuple(row[2] for row in rows),
+        texts=_labels(conn, shard) if level is Level.DEEP else {},
+    )
+
+
+def _labels(conn: sa.Connection, shard: int) -> dict[int, LabelText]:
+    rows = query(
+        conn,
+        """SELECT id, kingdom, phylum, class, "order", family, genus, species, common_name
+           FROM label WHERE id IN (SELECT label_id FROM shard_image WHERE shard_id = ?)""",
+        (shard,),
+    )
+    return {id: LabelText(Lineage.of(ranks), common) for id, *ranks, common in rows}
+
+
+# ------------------------------------------------------------------ runs
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyRun:
+    """A run of `verify`.
+
+    Attributes:
+        is_resumed: it was begun by an earlier process.
+    """
+
+    id: int
+    started_at: str
+    is_resumed: bool
+
+
+def open_run(db: Database, dataset: Dataset, level: Level, shards: range | None, *, restart: bool) -> VerifyRun:
+    """The unfinished run to go on with, or a new one.
+
+    Gone on with is the last run of the same level and the same range of shards, where it is not finished.
+    """
+    first, last = (shards[0], shards[-1]) if shards is not None else (None, None)
+    with db.write() as conn:
+        row = next(
+            query(
+                conn,
+                """SELECT id, started_at, ended_at FROM verify_run
+                   WHERE dataset_id = ? AND level = ? AND first_shard IS ? AND last_shard IS ?
+                   ORDER BY id DESC LIMIT 1""",
+                (dataset.id, level.value, first, last),
+            ),
+            None,
+        )
+        if row is not None and row[2] is None and not restart:
+            return VerifyRun(row[0], row[1], True)
+        now = utc_now()
+        changes(
+            conn,
+            """INSERT INTO verify_run (dataset_id, level, first_shard, last_shard, started_at)
+               VALUES (?, ?, ?, ?, ?)""",
+            (dataset.id, level.value, first, last, now),
+        )
+        return VerifyRun(int(scalar(conn, "SELECT last_insert_rowid()")), now, False)
+
+
+def close_run(db: Database, run: VerifyRun) -> None:
+    with db.write() as conn:
+        changes(conn, "UPDATE verify_run SET ended_at = ? WHERE id = ?", (utc_now(), run.id))
+
+
+# ------------------------------------------------------------------ results
+
+
+def record(db: Database, run: VerifyRun, shard: ShardRow, level: Level, checked: Checked) -> None:
+    """Write down the result for a shard: good → verified; else → bad or missing, its images → pending."""
+    detail = told_briefly(checked)
+    with db.write() as conn:
+        if checked.verdict is Verdict.GOOD:
+            changes(conn, "UPDATE shard SET state = 'verified' WHERE id = ? AND state = 'complete'", (shard.id,))
+        else:
+            ledger.reopen(conn, [shard.id], ShardState(checked.verdict.value), detail)
+        changes(
+            conn,
+            """INSERT INTO verification (shard_id, run_id, level, outcome, detail, findings, bytes, seconds,
+                                         checked_at)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+               ON CONFLICT (shard_id) DO UPDATE SET run_id = excluded.run_id, level = excluded.level,
+                   outcome = excluded.outcome, detail = excluded.detail, findings = excluded.findings,
+                   bytes = excluded.bytes, seconds = excluded.seconds, checked_at = excluded.checked_at""",
+            (
+                *(shard.id, run.id, level.value, checked.verdict.value, detail),
+                *(checked.found, checked.size, checked.seconds, utc_now()),
+            ),
+        )
+
+
+def told_briefly(checked: Checked) -> str | None:
+    """The first findings on one line."""
+    if not checked.findings:
+        return None
+    told = "; ".join(str(finding) for finding in checked.findings[:DETAIL_FINDINGS])
+    more = checked.found - DETAIL_FINDINGS
+    return f"{told}; and {more:,} more" if more > 0 else told
