@@ -19,17 +19,21 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import logging
+import os
 import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from materialize.recipe import Recipe, check_resizer
-
-Box = tuple[float, float, float, float]
+from materialize.image_memory import budget, estimate, is_decoded_row_by_row, make_room, pixels_openable
+from materialize.image_modes import NoMeaning
+from materialize.image_resize import Box, resize
+from materialize.recipe import Recipe
 
 LONGEST_SIDE = 1_000_000
 """Pixels. No real picture comes near it, and resizers allocate in proportion to it: a header that claims more
@@ -45,9 +49,14 @@ _SIGNATURES: dict[str, tuple[bytes, ...]] = {
     "TIFF": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"MM*\0", b"II\0*"),
     "BMP": (b"BM",),
 }
-"""Formats that their first bytes name and whose header is read without allocating for the picture."""
+"""Formats that their first bytes name."""
 
-_WRITABLE = frozenset({"1", "L", "RGB", "RGBX", "CMYK", "YCbCr"})  # by Pillow, as JPEG
+_ALLOCATES_NOTHING = frozenset({"JPEG", "PNG", "TIFF", "BMP"})
+"""Of those, the ones whose header is read without allocating for the picture. A GIF may want its first frame
+cleared away afterwards: Pillow then makes that empty rectangle, 65,535 pixels a side, while it opens the file."""
+
+_PILLOW_LOG = logging.getLogger("PIL")
+_PILLOW_LOG.addHandler(logging.NullHandler())  # a logger without any handler writes to stderr
 
 _CUT_OFF = re.compile(r"truncated|incomplete|but only got|not enough image data|reached EOF", re.IGNORECASE)
 """What Pillow's readers say of a file that ends too early."""
@@ -127,7 +136,7 @@ def convert(data: bytes, recipe: Recipe) -> Converted:
     sniffed = _sniff(data)
     # Of a known header the size is read before anything is allocated, and judged then. Other readers may
     # allocate while they open: there Pillow's own limit, which is twice the figure, must hold from the start.
-    guard = None if sniffed in _SIGNATURES else -(-recipe.max_pixels // 2)
+    guard = None if sniffed in _ALLOCATES_NOTHING else -(-pixels_openable(data, recipe) // 2)
     with _pillow_settings(recipe.truncated == "accept", guard):
         return _convert(data, sniffed, recipe)
 
@@ -141,11 +150,12 @@ def _convert(data: bytes, sniffed: str | None, recipe: Recipe) -> Converted:
         scale = recipe.dct_scaling and is_jpeg
         box = _scale_while_decoding(image, _target(recipe, orientation)) if scale else None
         _refuse_too_large(image, (width, height), data, recipe)
+        _refuse_too_hungry(image, (width, height), data, recipe)
         _load(image, data, sniffed)
         if recipe.exif_upright and not is_jpeg:
             # Only now: a PNG may carry its EXIF behind the pixels. TIFF reports 1, being upright already.
             orientation = _orientation(image)
-        picture = _resize(_in_mode(image, recipe), _target(recipe, orientation), box, recipe)
+        picture = _resize(image, _target(recipe, orientation), box, recipe)
         if orientation in _UPRIGHT:
             picture = picture.transpose(_UPRIGHT[orientation])
         if recipe.mode == "rgb" and picture.mode != "RGB":
@@ -160,16 +170,35 @@ def _convert(data: bytes, sniffed: str | None, recipe: Recipe) -> Converted:
 def _pillow_settings(accept_truncated: bool, max_image_pixels: int | None) -> Iterator[None]:
     """Pillow has no arguments for these, only module globals: set for one image, then put back.
 
-    Warnings go with them: on stderr nobody can tell which image Pillow warned of, and the outcome says it.
+    Warnings and what Pillow logs go with them: on stderr nobody can tell which image was meant, and the outcome
+    says it.
     """
-    before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES
+    before = Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, _PILLOW_LOG.propagate
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = max_image_pixels, accept_truncated
+        _PILLOW_LOG.propagate = False
         try:
             yield
         finally:
-            Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES = before
+            Image.MAX_IMAGE_PIXELS, ImageFile.LOAD_TRUNCATED_IMAGES, _PILLOW_LOG.propagate = before
+
+
+@contextlib.contextmanager
+def _quiet_stderr() -> Iterator[None]:
+    """libtiff writes its complaints straight to file descriptor 2; what is wrong, the outcome says."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # closed: nobody listens
+        yield
+        return
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _sniff(data: bytes) -> str | None:
@@ -208,7 +237,8 @@ def _load(image: ImageFile.ImageFile, data: bytes, sniffed: str | None) -> None:
         # In one piece: by default libjpeg gets 64 KiB at a time, and Pillow copies the rest along each time.
         image.decodermaxblock = len(data)
     try:
-        image.load()
+        with _quiet_stderr() if sniffed == "TIFF" else contextlib.nullcontext():
+            image.load()
     except MemoryError:
         raise
     except Exception as error:  # as in _open
@@ -293,7 +323,7 @@ def _refuse_too_large(image: ImageFile.ImageFile, stored: tuple[int, int], data:
     if max(stored) > LONGEST_SIDE:
         raise Rejected("too_large", f"{size}, a side of {LONGEST_SIDE} at most")
     if pixels > recipe.max_pixels and recipe.pixels_counted == "as_decoded" and image.size != stored:
-        if not _is_decoded_row_by_row(image, data):
+        if not is_decoded_row_by_row(image, data):
             why = "a JPEG in several scans is in memory whole while it is scaled"
             raise Rejected("too_large", f"{size}, {recipe.max_pixels} at most: {why}")
         pixels = image.width * image.height
@@ -301,83 +331,28 @@ def _refuse_too_large(image: ImageFile.ImageFile, stored: tuple[int, int], data:
         raise Rejected("too_large", f"{size}, {recipe.max_pixels} at most")
 
 
-def _is_decoded_row_by_row(image: Any, data: bytes) -> bool:
-    """Whether libjpeg can do without the coefficients of the whole picture, two bytes each at any scale.
-
-    It can where the file is sequential and its first scan holds all components. Without this check a kilobyte
-    that claims 65,500 x 65,500 pixels has 25 GB allocated and cleared before it turns out to be empty.
-    """
-    if "progressive" in image.info:
-        return False
-    # Pillow has just read the header of the first scan: FF DA, length, n components, 2 bytes each, 3 more.
-    length = 6 + 2 * image.layers
-    start = image.fp.tell() - length - 2
-    return start > 0 and data[start : start + 5] == bytes((0xFF, 0xDA, 0, length, image.layers))
-
-
-def _in_mode(image: Image.Image, recipe: Recipe) -> Image.Image:
-    """The picture in a mode to resize. Grey stays L also under ``rgb``: one band to resize, then copied."""
-    mode = image.mode
-    try:
-        if recipe.mode == "published":
-            if mode in ("RGBA", "P"):
-                return image.convert("RGB")
-            if mode in _WRITABLE:
-                return image
-            raise Rejected("unsupported_mode", f"mode {mode} cannot be written as JPEG")
-        if mode == "I" or mode.startswith("I;16"):
-            return _eight_bits(image)
-        if mode == "F":
-            raise Rejected("unsupported_mode", "mode F has no defined range")
-        if recipe.alpha == "white" and image.has_transparency_data:
-            return _on_white(image)
-        if mode in ("RGB", "L"):
-            return image
-        return image.convert("L" if mode in ("1", "LA") else "RGB")
-    except ValueError as error:  # Pillow's word for a conversion that it does not have
-        raise Rejected("unsupported_mode", f"mode {mode}: {error}") from error
+def _refuse_too_hungry(image: ImageFile.ImageFile, stored: tuple[int, int], data: bytes, recipe: Recipe) -> None:
+    allowed = budget(recipe)
+    if allowed is None:
+        return
+    needed = estimate(image, stored, data, recipe)
+    if needed > allowed:
+        size = f"{stored[0]} x {stored[1]} pixels"
+        raise Rejected(
+            "too_large", f"{size} would take {_megabytes(needed)} to decode, {_megabytes(allowed)} at most"
+        )
+    make_room(needed)
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    wide = image if image.mode == "I" else image.convert("I")
-    low, high = wide.getextrema()
-    if low < 0 or high > 65_535:  # type: ignore[operator]
-        raise Rejected("unsupported_mode", f"mode I with values from {low} to {high}, known are 0 to 65535")
-    return wide.point(lambda value: value * (1 / 257) + 0.5).convert("L")
-
-
-def _on_white(image: Image.Image) -> Image.Image:
-    layer = image.convert("RGBA")
-    page = Image.new("RGB", layer.size, "white")
-    page.paste(layer, mask=layer)
-    return page
+def _megabytes(number: int) -> str:
+    return f"{-(-number // 1_000_000)} MB"
 
 
 def _resize(image: Image.Image, target: tuple[int, int], box: Box | None, recipe: Recipe) -> Image.Image:
-    if recipe.resampler == "pillow-bicubic":
-        return image.resize(target, Image.Resampling.BICUBIC, box=box)
-    cykooz, resizer, cubic = _cykooz(recipe)
-    covered = box[2:] if box else image.size
-    # One pass an axis, columns before rows unless rows shrink far more: the order of Pillow 13. By itself the
-    # resizer starts with rows; as values are rounded in between, every fourth then differs from Pillow's by
-    # one (55 dB), and a JPEG encoder makes 42 dB of that. This way it is 71 dB or more, for 3 % of the time.
-    rows_first = image.height - target[1] > 2 * max(0, image.width - target[0])
-    for axis in (1, 0) if rows_first else (0, 1):
-        size, part = list(image.size), list[float](image.size)
-        size[axis], part[axis] = target[axis], covered[axis]
-        source, image = image, Image.new(image.mode, (size[0], size[1]), None)  # every pixel will be written
-        options = cykooz.ResizeOptions(resize_alg=cubic, crop_box=cykooz.CropBox(0, 0, *part))
-        resizer.resize_pil(source, image, options)
-    return image
-
-
-@functools.cache
-def _cykooz(recipe: Recipe) -> tuple[Any, Any, Any]:
-    """The module, loaded when a recipe first wants it; a resizer that keeps its scratch memory; a filter."""
-    check_resizer(recipe)
-    import cykooz_resizer as cykooz
-
-    return cykooz, cykooz.Resizer(), cykooz.ResizeAlg.convolution(cykooz.FilterType.catmull_rom)
+    try:
+        return resize(image, target, box, recipe)
+    except NoMeaning as error:
+        raise Rejected("unsupported_mode", str(error)) from error
 
 
 def _comment(image: Image.Image) -> bytes:

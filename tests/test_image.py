@@ -25,6 +25,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFile, ImageOps
 
 import materialize.image
+import materialize.image_resize
 from materialize.image import LONGEST_SIDE, Converted, Rejected, convert
 from materialize.recipe import BUILT_IN, CLEAN, TOL10M, Recipe
 from tests.shared_data import SHARED_DATA, needs_shared
@@ -515,7 +516,7 @@ def test_what_is_not_about_the_content_is_no_rejection(
 def test_without_its_resizer_a_recipe_is_an_error_and_never_done_by_another(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    materialize.image._cykooz.cache_clear()
+    materialize.image_resize._cykooz.cache_clear()
     monkeypatch.setitem(sys.modules, "cykooz_resizer", None)
     with pytest.raises(UsageError, match="cykooz-catmull-rom"):
         convert(saved(scene(90, 60)), CLEAN)
@@ -626,7 +627,7 @@ def test_clean_stays_above_45_db_on_the_corpus_at_its_own_quality() -> None:
 def test_the_bytes_do_not_depend_on_the_processor() -> None:
     import cykooz_resizer
 
-    _, resizer, _ = materialize.image._cykooz(CLEAN)
+    _, resizer, _ = materialize.image_resize._cykooz(CLEAN)
     fastest = resizer.cpu_extensions
     images = [saved(scene(517, 333)), saved(scene(333, 517).convert("L")), saved(scene(1300, 1100))]
     expected = [convert(data, CLEAN).jpg for data in images]
