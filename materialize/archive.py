@@ -9,6 +9,8 @@ is ever extracted: a member's name is only compared, so an absolute or ``..`` na
 from __future__ import annotations
 
 import errno
+import os
+import stat
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,8 +26,9 @@ LARGEST_EXTENSION = 1 << 20
 """Bytes of a pax header or a long name; a path has 4,096 at most."""
 LARGEST_SIZE = 1 << 60
 """Bytes of a member; beyond it the header is broken, and the offset would not fit SQLite's integers."""
-MAX_MEMBER = 1 << 30
-"""Bytes of one member that are held in memory at most; larger ones are not pictures."""
+MAX_MEMBER = 128 << 20
+"""Bytes of one member that are held in memory at most, so that a worker keeps within 400 MB. A plan leaves larger
+ones out as ``too_large``."""
 
 FETCH_AGAIN = "fetch it again, then run `tol-db ingest containers` on its folder"
 
@@ -79,7 +82,9 @@ class Archive:
     ) -> None:
         self.path = path
         self.is_damaged = False
-        self._stored = HashingReader(open_file(path), on_bytes, hashed=hashed)
+        file = open_container(path)
+        self._unchanged = Unchanged(file, path)
+        self._stored = HashingReader(file, on_bytes, hashed=hashed)
         self._inflater = GzipReader(self._stored) if kind == "tar_gz" else None
         self._source: Readable = self._inflater or self._stored
         self._offset = 0
@@ -108,10 +113,14 @@ class Archive:
         """The bytes of the member just yielded; to be asked for once."""
         if member is not self._current or self._unread < member.size:
             raise ValueError(f"{member.name!r} is not the member that was just yielded, or was read already")
-        if member.size > MAX_MEMBER:
-            raise ContainerError(self.path, member.name, f"{member.size} bytes are too many for a picture")
+        require_readable(self.path, member.name, member.size)
         self._unread -= member.size
-        return self._read(member.size)
+        try:
+            data = self._read(member.size)
+        finally:  # broken bytes of a file that is being written to are no damage
+            with self._told():
+                self._unchanged.require(member.name)
+        return data
 
     def drain(self) -> str:
         """Read what follows the last member, so that all checksums are checked and the digest is whole.
@@ -249,16 +258,69 @@ class Archive:
         return ContainerError(self.path, None, where + why, hint=FETCH_AGAIN)
 
 
+def require_readable(path: Path, member: str, size: int) -> None:
+    """Raises: ContainerError, where a member is larger than what is held in memory."""
+    if size > MAX_MEMBER:
+        raise ContainerError(
+            path,
+            member,
+            f"{size:,} bytes are too many for a picture; at most {MAX_MEMBER:,} are read",
+            hint="`tol-db plan --refresh` leaves it out as too_large",
+        )
+
+
 def open_file(path: Path) -> BinaryIO:
-    """Open a container for reading, unbuffered: its readers take large pieces themselves.
+    """Open a container or a file in one for reading, unbuffered: its readers take large pieces themselves.
+
+    Raises:
+        ContainerError: it is no plain file (one would wait for the writer of a fifo for ever).
+        OSError: it cannot be opened.
+    """
+    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # plain files take no notice of O_NONBLOCK
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise ContainerError(path, None, "not a plain file", hint="has it been replaced? then run the scan again")
+    return os.fdopen(fd, "rb", buffering=0)
+
+
+def open_container(path: Path) -> BinaryIO:
+    """As :func:`open_file`, with every fault as an error that names the container.
 
     Raises:
         ContainerChanged, ContainerError: as :func:`storage_error`.
     """
     try:
-        return path.open("rb", buffering=0)
+        return open_file(path)
     except OSError as err:
         raise storage_error(path, None, err) from err
+
+
+class Unchanged:
+    """Whether an open file is still what it was when it was opened: nobody has written to it meanwhile.
+
+    A file that was renamed over or deleted stays what it was for whoever has it open.
+
+    Raises (when made and in :meth:`require`):
+        OSError: it cannot be looked at.
+    """
+
+    def __init__(self, file: BinaryIO, path: Path) -> None:
+        self._file, self._path = file, path
+        self._before = self._now()
+
+    def require(self, member: str) -> None:
+        """Raises: ContainerChanged."""
+        if self._now() != self._before:
+            raise ContainerChanged(
+                self._path,
+                member,
+                "it was written to while it was read",
+                hint="let its writer end, then run `tol-db ingest containers` on its folder",
+            )
+
+    def _now(self) -> tuple[int, int]:
+        status = os.fstat(self._file.fileno())
+        return status.st_size, status.st_mtime_ns
 
 
 def storage_error(path: Path, member: str | None, err: OSError) -> ContainerError:

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
+from materialize.archive import MAX_MEMBER
 from materialize.layout import Group, Images, Ints, label_digest
 from materialize.order import reading_order
 from tol_db.blacklist import blacklisted_images, blacklisted_labels
@@ -160,9 +161,14 @@ def _left_out(
 ) -> tuple[npt.NDArray[np.uint8], dict[int, str]]:
     """Why images stay out of every split; a blacklist's reason stands before the others."""
     outcome = np.zeros(len(images), np.uint8)
+    # the scan has seen its size; reading it would fail the unit, and with it all other images of the unit
+    outcome[images.size > MAX_MEMBER] = Outcome.TOO_LARGE
     outcome[~located] = Outcome.SOURCE_MISSING
     outcome[images.label == 0] = Outcome.NO_LABEL
-    details: dict[int, str] = {}
+    details = {
+        row: f"{int(images.size[row]):,} bytes; at most {MAX_MEMBER:,} of one member are read"
+        for row in np.flatnonzero(outcome == Outcome.TOO_LARGE).tolist()
+    }
     entries: dict[int, str] = {}
     for hit in blacklisted_labels(conn, blacklists):
         entries.setdefault(hit.id, f"{hit.blacklist}: {hit.entry}")

@@ -14,7 +14,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from materialize.archive import BLOCK, EXTENSIONS, Archive, Member, open_file, storage_error
+from materialize.archive import (
+    BLOCK,
+    EXTENSIONS,
+    Archive,
+    Member,
+    Unchanged,
+    open_container,
+    open_file,
+    require_readable,
+    storage_error,
+)
 from tol_db.errors import ContainerChanged
 
 __all__ = ["KINDS", "Archive", "Member", "Wanted", "kind_of", "listing", "read_members", "storage_error"]
@@ -93,9 +103,10 @@ def read_members(path: Path, kind: str, wanted: Sequence[Wanted]) -> Iterator[tu
         for want in wanted:
             yield want, _read_file(path / want.name, path, want)
     elif kind == "tar":
-        with open_file(path) as file:
+        with open_container(path) as file:
+            unchanged = Unchanged(file, path)
             for want in wanted:
-                yield want, _read_at(file, path, want)
+                yield want, _read_at(file, path, want, unchanged)
     else:
         yield from _stream(path, wanted)
 
@@ -118,15 +129,17 @@ def _stream(path: Path, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted, byte
     raise _not_as_scanned(path, want)
 
 
-def _read_at(file: BinaryIO, path: Path, want: Wanted) -> bytes:
+def _read_at(file: BinaryIO, path: Path, want: Wanted, unchanged: Unchanged) -> bytes:
     """A member of a plain tar by its offset; the header before it must still name it."""
     if want.offset is None:
         raise _not_as_scanned(path, want)
+    require_readable(path, want.name, want.size)
     before = min(want.offset, LONG_NAME_REACH)  # both are whole blocks
     try:
         file.seek(want.offset - before)
         headers = _read_fully(file, before)
         data = _read_fully(file, want.size)
+        unchanged.require(want.name)
     except OSError as err:
         raise storage_error(path, want.name, err) from err
     if len(data) != want.size or not _is_member(headers, want):
@@ -173,8 +186,12 @@ def _read_fully(file: BinaryIO, size: int) -> bytes:
 
 
 def _read_file(path: Path, folder: Path, want: Wanted) -> bytes:
+    require_readable(folder, want.name, want.size)
     try:
-        data = path.read_bytes()
+        with open_file(path) as file:
+            unchanged = Unchanged(file, folder)
+            data = _read_fully(file, want.size + 1)  # one more tells a file that has grown
+            unchanged.require(want.name)
     except OSError as err:
         raise storage_error(folder, want.name, err) from err
     if len(data) != want.size:

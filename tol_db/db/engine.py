@@ -105,7 +105,8 @@ class Database:
             if translated is None:
                 raise
             raise translated from err
-        except sqlite3.DatabaseError as err:  # of the driver itself, where a statement went past SQLAlchemy
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as err:
+            # of the driver itself, where a statement went past SQLAlchemy
             translated = translate(err, self.path)
             if translated is None:
                 raise
@@ -114,7 +115,8 @@ class Database:
 
 def translate(err: BaseException, path: Path) -> TolDbError | None:
     """What an error of SQLite means to a user, or None where it is a fault of ours."""
-    words = str(err)
+    # the driver stumbles over its own message where a damaged schema makes part of it
+    words = "malformed schema" if isinstance(err, UnicodeDecodeError) else str(err)
     if "database is locked" in words or "database table is locked" in words:
         return Interrupted(
             f"{path}: another process has held the write lock for {BUSY_SECONDS} s",
@@ -127,7 +129,10 @@ def translate(err: BaseException, path: Path) -> TolDbError | None:
     if "readonly database" in words or "unable to open database" in words:
         return CannotWrite(f"{path}: {words}", hint="check the permissions of the file and of its folder")
     if "disk I/O error" in words:
-        return CannotWrite(f"{path}: {words}", hint="check the disk or mount, then run again")
+        return CannotWrite(
+            f"{path}: {words}",
+            hint="check the disk or mount (is it full? is there a quota or a limit on files?), then run again",
+        )
     if "malformed" in words or "not a database" in words:
         return NotADatabase(f"{path}: {words}", hint="restore the last `tol-db backup`")
     return None
@@ -201,7 +206,7 @@ def revision_of(path: Path) -> str:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
         finally:
             connection.close()
-    except sqlite3.Error as err:
+    except (sqlite3.Error, UnicodeDecodeError) as err:
         told = translate(err, path)
         raise told or NotADatabase(f"{path}: {err}", hint="restore the last `tol-db backup`") from err
     if row is None:

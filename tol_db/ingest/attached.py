@@ -19,8 +19,8 @@ import sqlalchemy as sa
 
 from tol_db.db.bulk import uuid_blob
 from tol_db.db.engine import CACHE_KIB, Database, file_uri, raw
-from tol_db.errors import CannotWrite, InputError, InputMissing
-from tol_db.ingest.layout import escaped, is_stored
+from tol_db.errors import CannotWrite, InputError, InputMissing, NotADatabase, printed
+from tol_db.ingest.files import escaped, is_stored
 
 LOAD_CACHE_KIB = 400 * 1024
 """Room for the unique index of ten million ids (300 MB) while rows come in any order of id."""
@@ -81,12 +81,37 @@ class WithForeign(Database):
     def _connect(self) -> sqlite3.Connection:
         connection = super()._connect()
         connection.create_function("id_blob", 1, uuid_blob, deterministic=True)
+        connection.execute("PRAGMA trusted_schema = OFF")  # of the other one: it may call no function of ours
         try:
             connection.execute("ATTACH DATABASE ? AS mapping", (self._uri,))
-        except sqlite3.Error as err:
+        except (sqlite3.Error, UnicodeDecodeError) as err:
             connection.close()
             raise unreadable(self._foreign, err) from err
         return connection
+
+    @contextmanager
+    def translated(self) -> Iterator[None]:
+        """As for our database alone, but damage is looked for in the other one first: it is a stranger's."""
+        try:
+            with super().translated():
+                yield
+        except NotADatabase as err:
+            fault = _damage(self._uri)
+            if fault is None:
+                raise
+            raise unreadable(self._foreign, fault) from err
+
+
+def _damage(uri: str) -> Exception | None:
+    """What SQLite finds wrong with a database, or None."""
+    connection = sqlite3.connect(uri, uri=True)
+    try:
+        verdict = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    except (sqlite3.Error, UnicodeDecodeError) as err:
+        return err
+    finally:
+        connection.close()
+    return None if verdict == "ok" else sqlite3.DatabaseError(verdict)
 
 
 @contextmanager
@@ -131,9 +156,14 @@ def shrink(conn: sa.Connection) -> None:
     raw(conn).execute("PRAGMA shrink_memory")
 
 
-def unreadable(path: Path, err: sqlite3.Error) -> InputError:
+def unreadable(path: Path, err: Exception) -> InputError:
     """What an error of SQLite about the other database means."""
-    why = "a text in it is not UTF-8" if "user-defined function" in str(err) else f"cannot be read: {err}"
+    if "user-defined function" in str(err):
+        why = "a text in it is not UTF-8"
+    elif isinstance(err, UnicodeDecodeError):  # of the message itself, which quotes the schema
+        why = "cannot be read: malformed schema"
+    else:
+        why = f"cannot be read: {printed(str(err))}"
     return InputError(f"{path}: {why}", hint="fetch it again; nothing was ingested")
 
 

@@ -19,15 +19,19 @@ import sqlalchemy as sa
 from tol_db.blacklist import MatchCounts, match_counts
 from tol_db.db.bulk import changes, insert_many, query, scalar, utc_now
 from tol_db.db.engine import Database, raw
-from tol_db.errors import InputError, UsageError
+from tol_db.errors import InputError, UsageError, printed
 from tol_db.ingest.files import InputFile, look, record, same_content
-from tol_db.ingest.labels import TextInput, json_items, reading, require_text, shown
+from tol_db.ingest.labels import MAX_NAME, TextInput, json_items, reading, require_text, shown
 from tol_db.taxonomy.names import parse_blacklist_name
+from tol_db.taxonomy.ranks import RANKS
 
 Role = Literal["images", "species"]
 
 NAMED: Final = 5
 """How many unmatched entries are named in a result."""
+
+MAX_ENTRY: Final = len(RANKS) * MAX_NAME
+"""Longest entry, characters: seven names, or a path; the patterns of names take time that grows with its square."""
 
 _EOL_NAME: Final = re.compile(r"([0-9]{1,18})_([0-9]{1,18})_eol")
 _UUID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
@@ -65,7 +69,7 @@ class FileReport:
             lines.append(f"    {c.page_mismatches:,} images have another EOL page id than the list says")
         if c.unmatched:
             lines.append(f"    {c.unmatched:,} entries match nothing; first:")
-            lines.extend(f"      {text}" for text in self.unmatched_first)
+            lines.extend(f"      {printed(text)}" for text in self.unmatched_first)
         return lines
 
 
@@ -196,10 +200,10 @@ def _gather(conn: sa.Connection, number: int, role: Role, path: Path, file: Inpu
 def _entries(file: TextInput, role: Role) -> Iterator[tuple[Any, ...]]:
     """kind, value, content id, page id, TreeOfLife id, kingdom, genus, species."""
     if file.peek(4096).lstrip()[:1] not in (b"{", b"["):
-        for _, line in file.lines():
+        for number, line in file.lines():
             text = line.strip()
             if text and not text.startswith("#"):
-                yield _entry(text, role)
+                yield _entry(_of_sane_length(file, f"line {number}", text), role)
         return
     for number, (key, value) in enumerate(json_items(file), 1):
         where = f"item {number}" if key is None else f"key {shown(key)}"
@@ -209,7 +213,7 @@ def _entries(file: TextInput, role: Role) -> Iterator[tuple[Any, ...]]:
         if not isinstance(value, list):
             raise InputError(f"{file.path}: {where}: a list of paths is wanted", hint="is it a blacklist?")
         if role == "species":
-            yield _taxon(require_text(file, where, key))
+            yield _taxon(_text(file, where, key))
         for path in value:
             yield _image(_text(file, where, path))
 
@@ -217,7 +221,15 @@ def _entries(file: TextInput, role: Role) -> Iterator[tuple[Any, ...]]:
 def _text(file: TextInput, where: str, value: Any) -> str:
     if not isinstance(value, str):
         raise InputError(f"{file.path}: {where}: not a text", hint="paths and names stand in quotes")
-    return require_text(file, where, value)
+    return _of_sane_length(file, where, require_text(file, where, value))
+
+
+def _of_sane_length(file: TextInput, where: str, text: str) -> str:
+    if len(text) > MAX_ENTRY:
+        raise InputError(
+            f"{file.path}: {where}: an entry of {len(text):,} characters", hint="is it the right file? or mend it"
+        )
+    return text
 
 
 def _entry(text: str, role: Role) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tol_db.ingest.layout import is_stored
+from tol_db.ingest.files import is_stored
 
 RAW_NAMESPACE = uuid.UUID("05b99d57-e95b-553c-b64b-207ab9ffa7d5")
 """Of the ids of images that no mapping names. Made once: ``uuid5(NAMESPACE_DNS, "raw-images.tol-db")``."""

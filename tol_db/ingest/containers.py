@@ -18,7 +18,7 @@ from tol_db.db.bulk import changes
 from tol_db.db.engine import Database
 from tol_db.errors import ContainerError, InputError, InputMissing, UsageError
 from tol_db.ingest.claims import Claimer, folder_in_id, mapped_eol, mapped_folder, raw_eol, raw_folder
-from tol_db.ingest.files import source_id
+from tol_db.ingest.files import escaped, is_stored, source_id
 from tol_db.ingest.known_containers import (
     Known,
     count_strays,
@@ -30,7 +30,7 @@ from tol_db.ingest.known_containers import (
     place,
     rows_without_file,
 )
-from tol_db.ingest.layout import Discovery, Found, Roots, discover, escaped, is_stored
+from tol_db.ingest.layout import Discovery, Found, Roots, discover
 from tol_db.ingest.matching import Matched, Target, claimed_strays, record
 from tol_db.ingest.scan import Stat, digest_of, scanned
 from tol_db.ingest.scan_report import ContainersResult, Note, SourceScan

@@ -16,6 +16,22 @@ from tol_db.errors import InputError, InputMissing
 
 CHUNK = 1 << 20
 
+
+def is_stored(name: str) -> bool:
+    """Whether a name can stand in the database: its bytes are UTF-8, and it holds no NUL."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\0" not in name
+
+
+def escaped(name: str) -> str:
+    """A name that cannot be stored, as one that can: ``caf\\xe9.jpg``."""
+    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return text.replace("\0", "\\x00")
+
+
 SOURCES = {
     "eol": (
         "Encyclopedia of Life",
@@ -37,11 +53,15 @@ SOURCES = {
 
 
 def require_file(path: Path) -> None:
-    """Raises: InputMissing, InputError (it is a folder)."""
+    """Raises: InputMissing, InputError (it is a folder, a fifo, a device; its name is not UTF-8)."""
     if path.is_dir():
         raise InputError(f"{path}: a folder, not a file", hint="name the file itself")
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path}: not a plain file", hint="write what it gives to a file, and name that")
     if not path.is_file():
-        raise InputMissing(f"{path}: no such file", hint="check the path; is the disk mounted?")
+        raise InputMissing(f"{escaped(str(path))}: no such file", hint="check the path; is the disk mounted?")
+    if not is_stored(str(path.resolve())):  # the register of files holds it
+        raise InputError(f"{escaped(str(path))}: its name is not UTF-8", hint="rename it")
 
 
 def require_folder(path: Path) -> None:

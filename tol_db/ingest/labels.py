@@ -24,6 +24,7 @@ from tol_db.db.bulk import query, uuid_blob, uuid_text
 from tol_db.db.engine import Database
 from tol_db.errors import InputError, InputMissing, UsageError
 from tol_db.ingest.files import SOURCES, InputFile, look, record, source_id
+from tol_db.ingest.json_escapes import WholeCharacters
 from tol_db.label import (
     NOTHING,
     LabelsResult,
@@ -197,13 +198,14 @@ def json_items(file: TextInput) -> Iterator[tuple[str | None, Any]]:
     A value is a string, a number, a truth value, None or nested lists of these.
 
     Raises:
-        InputError: broken JSON, not UTF-8, neither object nor array, an object within, too deep.
+        InputError: broken JSON, not UTF-8, neither object nor array, an object within, too deep, half a
+            character.
     """
     key: str | None = None
     lists: list[list[Any]] = []
     try:
         # use_float: with unlimited integers the C parser crashes on one of 5,000 digits
-        events = ijson.basic_parse(file, use_float=True)
+        events = ijson.basic_parse(WholeCharacters(file.read), use_float=True)
         if next(events)[0] not in ("start_map", "start_array"):
             raise ValueError("neither an object nor a list")
         for event, value in events:

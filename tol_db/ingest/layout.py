@@ -18,7 +18,7 @@ from pathlib import Path
 
 from materialize.containers import kind_of, storage_error
 from tol_db.errors import InputMissing, UsageError
-from tol_db.ingest.files import require_folder
+from tol_db.ingest.files import escaped, is_stored, require_folder
 
 KEYS = ("eol", "inat21", "bioscan")
 
@@ -87,21 +87,6 @@ def natural_key(path: str) -> list[tuple[int, str]]:
     """Sorts ``part2`` before ``part10``."""
     parts = re.split(r"(\d+)", path)
     return [(int(part), part) if i % 2 and len(part) < 1000 else (0, part) for i, part in enumerate(parts)]
-
-
-def is_stored(name: str) -> bool:
-    """Whether a name can stand in the database: its bytes are UTF-8, and it holds no NUL."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\0" not in name
-
-
-def escaped(name: str) -> str:
-    """A name that cannot be stored, as one that can: ``caf\\xe9.jpg``."""
-    text = name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    return text.replace("\0", "\\x00")
 
 
 def discover(key: str, root: Path) -> Discovery:

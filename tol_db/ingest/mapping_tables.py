@@ -61,7 +61,7 @@ def require_sound(conn: sa.Connection, path: Path) -> dict[str, int]:
         for table in (*SOURCES, SPLIT):
             _require_values(conn, path, table)
         return {t.name: scalar(conn, f"SELECT count(*) FROM mapping.{t.name}") for t in (*SOURCES, SPLIT)}  # noqa: S608
-    except sqlite3.DatabaseError as err:
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as err:
         raise unreadable(path, err) from err
 
 
@@ -92,6 +92,14 @@ def _ids(table: Table) -> str:
 
 
 def _require_columns(conn: sa.Connection, path: Path, table: Table) -> None:
+    kind = scalar(
+        conn,
+        """SELECT CASE WHEN sql LIKE 'CREATE VIRTUAL%' THEN 'virtual table' ELSE type END
+           FROM mapping.sqlite_schema WHERE lower(name) = ? AND type IN ('table', 'view')""",
+        (table.name,),
+    )
+    if kind not in ("table", None):  # it would run what a stranger has written, for as long as that takes
+        raise InputError(f"{path}: {table.name} is a {kind}, not a table", hint=_FROM_WHERE)
     there = {row[1].lower() for row in raw(conn).execute(f"PRAGMA mapping.table_info({table.name})")}
     if not there:
         names = ", ".join(t.name for t in (*SOURCES, SPLIT))

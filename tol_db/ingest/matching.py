@@ -13,7 +13,8 @@ import sqlalchemy as sa
 
 from tol_db.db.bulk import changes, insert_many, query, scalar, utc_now, uuid_text
 from tol_db.ingest.claims import DUPLICATE, NO_ROW, Claimer, mapped_eol
-from tol_db.ingest.layout import Found, escaped, is_stored
+from tol_db.ingest.files import escaped, is_stored
+from tol_db.ingest.layout import Found
 from tol_db.ingest.scan import Entry, Scan
 
 

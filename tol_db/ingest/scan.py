@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from materialize.archive import Archive
+from materialize.archive import Archive, open_file
 from materialize.containers import listing, storage_error
 from materialize.streams import READ, HashingReader
 from tol_db.errors import CannotWrite, ContainerChanged, ContainerError
@@ -134,7 +134,7 @@ def digest_of(path: Path, kind: str, on_bytes: Callable[[int], None] | None = No
     if kind == "directory":
         return bytes.fromhex(listing(path)[2])
     try:
-        reader = HashingReader(path.open("rb", buffering=0), on_bytes, hashed=True)
+        reader = HashingReader(open_file(path), on_bytes, hashed=True)
         try:
             while reader.read(READ):
                 pass

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tol_db.errors import InputError
+from tol_db.errors import InputError, printed
 from tol_db.ingest.layout import Ignored
 
 SHOWN = 5
@@ -116,12 +116,12 @@ class ContainersResult:
             first = (damaged or unreadable)[0]
             raise InputError(
                 f"containers damaged: {len(damaged):,}, unreadable: {len(unreadable):,}; "
-                f"first {first.path}: {first.why}",
+                f"first {printed(first.path)}: {first.why}",
                 hint="everything else was ingested; fetch these again, then run `tol-db ingest containers DIR`",
             )
 
 
 def listed(title: str, items: Sequence[str]) -> list[str]:
     """``title: item``, one line each, the first few of them."""
-    lines = [f"{'':8} {title}: {item}" for item in items[:SHOWN]]
+    lines = [f"{'':8} {title}: {printed(item)}" for item in items[:SHOWN]]
     return lines if len(items) <= SHOWN else [*lines, f"{'':8} … and {len(items) - SHOWN:,} more {title}"]

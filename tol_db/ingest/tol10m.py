@@ -14,8 +14,9 @@ from typing import Protocol
 from tol_db.db.engine import Database
 from tol_db.errors import InputError, InputMissing
 from tol_db.ingest.containers import scan_all
+from tol_db.ingest.files import escaped, is_stored
 from tol_db.ingest.labels import ingest_lookup
-from tol_db.ingest.layout import KEYS, escaped, find_tree, is_stored, tree_roots
+from tol_db.ingest.layout import KEYS, find_tree, tree_roots
 from tol_db.ingest.licences import ingest_licences
 from tol_db.ingest.mapping import ingest_mapping
 from tol_db.ingest.scan_report import ContainersResult
@@ -94,20 +95,20 @@ def ingest_tree(db: Database, folder: Path, *, scan: bool = True) -> TreeResult:
         )
     metadata = tree / "metadata"
     mapping = metadata / "mapping.sqlite"
-    if not mapping.is_file():
+    if not mapping.exists():
         raise InputMissing(f"{mapping}: no such file", hint=_RAW_INSTEAD)
     roots = tree_roots(tree)
     steps = []
     absent = []
     for key in KEYS:
         lookup = metadata / "naming" / f"{key}_name_lookup.json"
-        if lookup.is_file():
+        if lookup.exists():  # a folder of that name is a fault, not an absent file
             steps.append(_step(tree, lookup, ingest_lookup(db, key, lookup)))
         else:
             absent.append(str(lookup.relative_to(tree)))
     steps.append(_step(tree, mapping, ingest_mapping(db, mapping, roots)))
     licences = metadata / "licenses.csv"
-    if licences.is_file():
+    if licences.exists():
         steps.append(_step(tree, licences, ingest_licences(db, licences)))
     else:
         absent.append(str(licences.relative_to(tree)))
