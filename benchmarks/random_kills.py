@@ -17,7 +17,8 @@ from tests.faults import Undisturbed, check_equal, check_nothing_false, copy_of,
 from tests.running import start, tol_db
 from tol_db.demo_tree import make_demo_tree
 
-IMAGES = 240
+IMAGES = 1500
+"""Enough that an undisturbed run takes several times as long as a kill waits."""
 
 
 @dataclass(frozen=True, slots=True)
