@@ -14,6 +14,7 @@ from materialize.lease import HEARTBEAT_SECONDS, Keeper
 from materialize.ledger import Entry
 from materialize.notes import Note
 from materialize.receipt import Receipt, read_receipt
+from materialize.shard import cannot_write
 from tol_db.db.engine import Database
 from tol_db.errors import Interrupted
 
@@ -63,8 +64,8 @@ class LedgerBooks:
         )
 
     def enter(self, path: Path) -> tuple[Receipt, Entry]:
-        receipt = read_receipt(path)
-        return receipt, self._patiently(lambda: ledger.commit(self.db, self.dataset, receipt))
+        receipt = _read(path)
+        return receipt, self._patiently(lambda: ledger.commit(self.db, self.dataset, receipt, self.keeper.guard))
 
     def end(self, token: str, ending: str, message: str | None) -> None:
         self._patiently(lambda: ledger.end_attempt(self.db, token, ending, message))
@@ -102,7 +103,7 @@ class NoteBooks:
         self._open[token] = note
 
     def enter(self, path: Path) -> tuple[Receipt, Entry]:
-        return read_receipt(path), Entry.COMMITTED
+        return _read(path), Entry.COMMITTED
 
     def end(self, token: str, ending: str, message: str | None) -> None:
         note = self._open.pop(token, None)
@@ -114,3 +115,10 @@ class NoteBooks:
             self._last = time.monotonic()
             for token in self._open:
                 notes.touch(self.dataset.output_root, token)
+
+
+def _read(path: Path) -> Receipt:
+    try:
+        return read_receipt(path)
+    except OSError as err:
+        raise cannot_write(path, err) from err

@@ -71,7 +71,7 @@ def collect(
                 dataset = load_dataset(conn, dataset.name)
             collected = Collected()
             try:
-                collected.findings = reconcile(db, dataset, between_steps, by_stat=True)
+                collected.findings = reconcile(db, dataset, between_steps, by_stat=True, guard=keeper.guard)
             except OSError as err:
                 raise cannot_write(Path(err.filename or dataset.output_root), err) from err
             with db.read() as conn:

@@ -5,16 +5,19 @@ What it leaves, `collect` enters. While it works, a note per attempt says so und
 
 from __future__ import annotations
 
+import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from materialize import root
 from materialize.books import NoteBooks
 from materialize.dataset import Dataset, load_dataset, require_same_recipe
 from materialize.pool import Pool, RunReport
-from materialize.receipt import receipts_of
+from materialize.receipt import receipts_of, receipts_of_shard
 from materialize.recipe import check_resizer
-from materialize.reconcile import matching_receipt
+from materialize.reconcile import Findings, matching_receipt, set_aside
+from materialize.shard import cannot_write
 from materialize.stop import stop_signals
 from materialize.unit_rows import digests_and_paths, pending_units, unit_sizes
 from tol_db.db.engine import Database
@@ -31,6 +34,7 @@ def write_receipts(
     image_timeout: float = IMAGE_TIMEOUT,
     shards: range | None = None,
     units: range | None = None,
+    on_findings: Callable[[Findings], None] = lambda _findings: None,
 ) -> RunReport:
     """Write the shards that neither the database nor a receipt says are done; the database is only read.
 
@@ -39,7 +43,7 @@ def write_receipts(
 
     Args:
         db: the database or a snapshot of it, opened read-only.
-        name, workers, image_timeout, shards, units: as :func:`materialize.run.materialize`.
+        name, workers, image_timeout, shards, units, on_findings: as :func:`materialize.run.materialize`.
 
     Raises:
         OutputNotMounted: the dataset's root is not there.
@@ -56,8 +60,13 @@ def write_receipts(
             todo = pending_units(conn, dataset, shards, units)
             sizes = unit_sizes(conn, dataset)
             places = digests_and_paths(conn, dataset)
-        todo = _without_written(dataset, todo, places)
-        report = RunReport(units=len(todo))
+        report = RunReport()
+        try:
+            todo = _without_written(dataset, todo, places, report.findings)
+        except OSError as err:
+            raise cannot_write(Path(err.filename or dataset.output_root), err) from err
+        on_findings(report.findings)
+        report.units = len(todo)
         start = time.monotonic()
         with track(f"materializing {dataset.name}", total=sum(sizes[unit] for unit in todo)) as tracker:
             if todo:
@@ -72,15 +81,26 @@ def write_receipts(
 
 
 def _without_written(
-    dataset: Dataset, todo: dict[int, list[int]], places: dict[int, tuple[bytes, Path]]
+    dataset: Dataset, todo: dict[int, list[int]], places: dict[int, tuple[bytes, Path]], findings: Findings
 ) -> dict[int, list[int]]:
-    """Leave out shards whose file is there and has its receipt."""
+    """Leave out shards whose file is there and has its receipt; what else has their names is set aside."""
     receipts = receipts_of(dataset.output_root)
 
     def is_written(number: int) -> bool:
         digest, path = places[number]
-        paths = receipts.get(number, [])
-        return matching_receipt(digest, dataset.output_root / path, paths, by_stat=True) is not None
+        final = dataset.output_root / path
+        if not os.path.lexists(final):
+            return False
+        if matching_receipt(digest, final, receipts.get(number, []), by_stat=True) is not None:
+            return True
+        # listed again, now that the name was seen: whoever writes it now has left its receipt before
+        if (
+            matching_receipt(digest, final, receipts_of_shard(dataset.output_root, number), by_stat=True)
+            is not None
+        ):
+            return True
+        findings.set_aside.append(set_aside(final))
+        return False
 
     left = {unit: [number for number in numbers if not is_written(number)] for unit, numbers in todo.items()}
     return {unit: numbers for unit, numbers in left.items() if numbers}

@@ -6,20 +6,29 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 import sqlalchemy as sa
 
+from materialize import notes
 from materialize.dataset import Dataset
-from tol_db.db.bulk import changes, utc_now
+from tol_db.db.bulk import changes, scalar, utc_now
 from tol_db.db.engine import Database
 from tol_db.db.holders import STALE_SECONDS, Holder, held
 from tol_db.errors import LeaseHeld, TolDbError
 
-__all__ = ["HEARTBEAT_SECONDS", "STALE_SECONDS", "Holder", "Keeper", "here", "require_idle"]
+__all__ = ["HEARTBEAT_SECONDS", "STALE_SECONDS", "Guard", "Holder", "Keeper", "here", "require_idle", "unguarded"]
 
 HEARTBEAT_SECONDS = 30.0
+
+
+Guard = Callable[[sa.Connection], None]
+"""Called inside a write transaction; raises :class:`LeaseHeld` where the writer's lease is another's by now."""
+
+
+def unguarded(_conn: sa.Connection) -> None:
+    """For writers that hold no lease."""
 
 
 def here() -> Holder:
@@ -33,8 +42,10 @@ def require_idle(conn: sa.Connection, dataset: Dataset) -> None:
     The lease of a run that died is removed.
 
     Raises:
-        LeaseHeld: a live run has it.
+        LeaseHeld: a live run has it, or one that only leaves receipts is at work.
+        OSError: the notes of such runs cannot be read.
     """
+    notes.require_over(dataset.output_root, dataset.uuid, dataset.name)
     lease = held(conn, dataset.id)
     if lease is not None:
         if lease.is_alive():
@@ -87,11 +98,14 @@ class Keeper:
                 "UPDATE lease SET heartbeat_at = ? WHERE dataset_id = ? AND token = ?",
                 (utc_now(), self.dataset.id, self.holder.token),
             ):
-                raise LeaseHeld(
-                    f"another run has taken over dataset {self.dataset.name!r}: this one was silent for too long",
-                    hint="wait for it, then run again",
-                )
+                raise self._taken_over()
         self._last = time.monotonic()
+
+    def guard(self, conn: sa.Connection) -> None:
+        """A :data:`Guard`: a run that was suspended for minutes must not write over the one that took over."""
+        token = scalar(conn, "SELECT token FROM lease WHERE dataset_id = ?", (self.dataset.id,))
+        if token != self.holder.token:
+            raise self._taken_over()
 
     @contextmanager
     def released_at_the_end(self) -> Iterator[None]:
@@ -101,6 +115,12 @@ class Keeper:
         finally:
             with suppress(TolDbError):
                 self.release()
+
+    def _taken_over(self) -> LeaseHeld:
+        return LeaseHeld(
+            f"another run has taken over dataset {self.dataset.name!r}: this one was silent for too long",
+            hint="wait for it, then run again",
+        )
 
     def release(self) -> None:
         """Give the lease back; harmless when another run has it."""

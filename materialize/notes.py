@@ -8,10 +8,10 @@ of an attempt are only swept once it is known to be dead.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
-import secrets
 import socket
 import time
 from contextlib import suppress
@@ -19,10 +19,12 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from materialize.receipt import FOLDER
+from materialize.root import require_mounted
 from materialize.shard import write_synced
 from materialize.steps import SmallFile
 from tol_db.db.bulk import utc_now
 from tol_db.db.holders import STALE_SECONDS, process_exists
+from tol_db.errors import LeaseHeld
 
 FORMAT = 1
 _NAME = re.compile(r"attempt-([0-9a-f]+)\.json")
@@ -68,9 +70,40 @@ def note_path(root: Path, token: str) -> Path:
 
 
 def write_note(root: Path, note: Note) -> None:
-    """Raises: CannotWrite."""
+    """Write or rewrite a note.
+
+    Raises:
+        OutputNotMounted: the root has gone away.
+        CannotWrite
+    """
+    require_mounted(root)
     text = json.dumps({"format": FORMAT, **asdict(note)}, ensure_ascii=False) + "\n"
-    write_synced(note_path(root, note.token), text.encode(), note.token, SmallFile.NOTE)
+    write_synced(note_path(root, note.token), text.encode(), _writer(), SmallFile.NOTE)
+
+
+def _writer() -> str:
+    """This process, for the names of partials that no note tells of yet: its number, and a mark of its host."""
+    return f"{os.getpid():08x}{_host_mark()}"
+
+
+def _host_mark() -> str:
+    return hashlib.sha256(socket.gethostname().encode()).hexdigest()[:12]
+
+
+def is_note_partial(path: Path) -> bool:
+    """Whether a partial is that of a note (or of the clock), not of a shard or receipt."""
+    return path.name.startswith((".attempt-", ".clock."))
+
+
+def is_orphaned(path: Path) -> bool:
+    """Whether the process that writes such a partial is gone; elsewhere, silence has to tell."""
+    writer = path.name.split(".")[-2]
+    if writer[8:] == _host_mark():
+        return not process_exists(int(writer[:8], 16))
+    try:
+        return _clock_of(path.parent) - path.stat().st_mtime > STALE_SECONDS
+    except FileNotFoundError:
+        return False
 
 
 def touch(root: Path, token: str) -> None:
@@ -140,7 +173,7 @@ def _may_write(note: Note, silent_seconds: float) -> bool:
 
 def _clock_of(folder: Path) -> float:
     """Now, by the clock that the file system stamps files with: a server's may differ from ours by minutes."""
-    probe = folder / f".clock.{secrets.token_hex(6)}.partial"
+    probe = folder / f".clock.{_writer()}.partial"
     try:
         probe.touch()
         return probe.stat().st_mtime
@@ -149,3 +182,22 @@ def _clock_of(folder: Path) -> float:
     finally:
         with suppress(OSError):
             probe.unlink()
+
+
+def require_over(root: Path, dataset: str, name: str) -> None:
+    """Check that no run that only leaves receipts is at work on a dataset (its uuid and name).
+
+    Raises:
+        LeaseHeld: one is, or may be.
+        OSError: the folder of notes cannot be read.
+    """
+    alive = read_notes(root, dataset).alive
+    if alive:
+        first = alive[0]
+        job = f", SLURM job {first.slurm_job_id}" if first.slurm_job_id else ""
+        raise LeaseHeld(
+            f"{len(alive)} work units of dataset {name!r} are being written elsewhere, unit {first.unit} "
+            f"by process {first.pid} on {first.host}{job}",
+            hint=f"wait for them, then `tol-db collect --dataset {name}`; "
+            f"one that died counts as over after {STALE_SECONDS:.0f} s",
+        )

@@ -24,14 +24,16 @@ from materialize.dataset import Dataset
 from materialize.ledger import Entry
 from materialize.reconcile import Findings
 from materialize.root import sweep_attempt
-from materialize.slot import Slot
+from materialize.slot import Decoding, Slot
 from materialize.stop import Stop
-from materialize.worker import ImagesRead, Order, ShardDone, Survived, Trial, UnitEnded, main
+from materialize.worker import ImagesRead, Order, Ready, ShardDone, Survived, Trial, UnitEnded, main
 from tol_db.errors import CannotWrite, TolDbError
 from tol_db.progress import Tracker
 
 GRACE_SECONDS = 30.0
 """How long workers have to drop their partials before they are killed."""
+STILLBORN = 3
+"""Workers in a row that may end before they begin, until it is clear that none will."""
 DESCRIPTORS = 4
 """Open files that a worker costs its parent."""
 
@@ -72,10 +74,11 @@ class RunReport:
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    """A unit to write, or one image of it to try alone."""
+    """A unit to write, or one image of it to try alone; ``is_solo``: while no other worker runs."""
 
     unit: int
     suspect: str | None = None
+    is_solo: bool = False
 
 
 @dataclass(slots=True)
@@ -84,7 +87,9 @@ class _Worker:
     pipe: Connection
     slot: Slot
     order: Order | Trial | None = None
+    is_ready: bool = False
     is_overdue: bool = False
+    seen: Decoding | None = None
 
 
 class Pool:
@@ -111,6 +116,8 @@ class Pool:
         self.image_timeout = image_timeout
         self.workers: list[_Worker] = []
         self.jobs: deque[_Job] = deque()
+        self.solo: deque[_Job] = deque()
+        self.stillborn = 0
         self.left: dict[int, list[int]] = {}
         self.casualties: dict[int, Casualties] = {}
         self.no_more = False
@@ -122,6 +129,7 @@ class Pool:
             LeaseHeld: another run took the dataset over.
             Interrupted: the write lock was not to be had for half an hour.
             CannotWrite: the books take no more.
+            TolDbError: workers cannot be started, or end before they begin.
         """
         self.left = {unit: list(shards) for unit, shards in todo.items()}
         self.jobs = deque(_Job(unit) for unit in todo)
@@ -133,6 +141,9 @@ class Pool:
                 if self.stop.asked:
                     self._drain()
                     return
+                if not self.workers and self.solo and not self.no_more:
+                    self.jobs.append(self.solo.popleft())
+                    self._start()
         finally:
             self._kill()
 
@@ -171,7 +182,7 @@ class Pool:
     def _give(self, worker: _Worker, job: _Job) -> None:
         shards = tuple(self.left[job.unit])
         if job.suspect is not None:
-            worker.order = Trial(job.unit, shards, job.suspect)
+            worker.order = Trial(job.unit, shards, job.suspect, job.is_solo)
         else:
             known = self.casualties[job.unit].verdicts if job.unit in self.casualties else {}
             order = Order(job.unit, shards, secrets.token_hex(6), tuple(known.items()))
@@ -196,15 +207,22 @@ class Pool:
         self.books.beat()
 
     def _end_overdue(self) -> None:
-        """Kill workers that have been decoding one image for too long; the next turn finds them dead."""
+        """Kill workers that have been decoding one image for too long; the next turn finds them dead.
+
+        Two looks, a turn apart, must see the same: one alone may be torn.
+        """
         for worker in self.workers:
-            decoding = worker.slot.decoding()
-            if decoding is not None and decoding.seconds > self.image_timeout and not worker.is_overdue:
+            before, worker.seen = worker.seen, worker.slot.decoding()
+            if worker.seen is None or worker.seen != before or worker.is_overdue:
+                continue
+            if time.monotonic() - worker.seen.since > self.image_timeout:
                 worker.is_overdue = True
                 worker.process.kill()
 
     def _hear(self, worker: _Worker, message: object) -> None:
         match message:
+            case Ready():
+                worker.is_ready, self.stillborn = True, 0
             case ImagesRead(number):
                 self.tracker.advance(number)
             case ShardDone():
@@ -270,17 +288,34 @@ class Pool:
             at = f" with image {decoding.key}" if decoding else ""
             self.books.end(order.token, "failed", f"the worker process died ({how}){at}")
         self._dismiss(worker)
+        if not worker.is_ready:
+            self._count_stillborn(how)
         if order is not None and self.left[order.unit]:
-            limit = self.image_timeout if worker.is_overdue else None
-            if isinstance(order, Trial) and decoding is not None:
-                verdict = self._casualties(order.unit).convict(order.key, how, limit)
-                self.report.convicted[order.key] = verdict.detail
-                self.jobs.appendleft(_Job(order.unit))
-            elif decoding is not None:
-                self.jobs.appendleft(_Job(order.unit, suspect=decoding.key))
-            else:
-                self._unexplained(order.unit, f"the worker process died ({how})")
+            self._investigate(order, decoding, how, worker.is_overdue)
         self._start()
+
+    def _count_stillborn(self, how: str) -> None:
+        """Raises: TolDbError, where no worker gets as far as to begin."""
+        self.stillborn += 1
+        if self.stillborn >= STILLBORN and not self.stop.asked:
+            raise TolDbError(
+                f"worker processes end before they begin ({how})",
+                hint="is this installation readable to you, is there memory for --workers?",
+            )
+
+    def _investigate(self, order: Order | Trial, decoding: Decoding | None, how: str, is_overdue: bool) -> None:
+        if decoding is None:
+            self._unexplained(order.unit, f"the worker process died ({how})")
+        elif isinstance(order, Order):
+            self.jobs.appendleft(_Job(order.unit, suspect=decoding.key))
+        elif how == "SIGKILL" and not is_overdue and not order.is_solo:
+            # perhaps the machine ran out of memory: then it is no picture's fault, as long as others use it too
+            self.solo.append(_Job(order.unit, order.key, is_solo=True))
+        else:
+            limit = self.image_timeout if is_overdue else None
+            verdict = self._casualties(order.unit).convict(order.key, how, limit)
+            self.report.convicted[order.key] = verdict.detail
+            self.jobs.appendleft(_Job(order.unit))
 
     def _dismiss(self, worker: _Worker) -> None:
         worker.pipe.close()
@@ -301,7 +336,7 @@ class Pool:
         for worker in left:
             worker.process.kill()
         for worker in left:
-            worker.process.join()
+            worker.process.join(timeout=GRACE_SECONDS)  # one that hangs in a dead mount may never end
             worker.pipe.close()
             if isinstance(worker.order, Order):
                 with suppress(TolDbError):  # the next run marks it lost

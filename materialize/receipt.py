@@ -126,7 +126,8 @@ def read_receipt(path: Path) -> Receipt:
     """Read a receipt.
 
     Raises:
-        InputError: it is broken or of another format.
+        InputError: it is gone, broken or of another format.
+        OSError: the storage failed; nothing is known of it.
     """
     try:
         table = json.loads(path.read_bytes())
@@ -137,10 +138,12 @@ def read_receipt(path: Path) -> Receipt:
         columns += [_unpack(table.pop("content_digests")), _unpack(table.pop("jpg_digests"))]
         facts = tuple(Fact(*row) for row in zip(*columns, strict=True))
         return Receipt(**table, left_out=left_out, facts=facts)
-    except (OSError, ValueError, TypeError, KeyError, binascii.Error) as err:
+    except (FileNotFoundError, ValueError, TypeError, KeyError, binascii.Error) as err:
         raise InputError(
             f"{path}: not a readable receipt: {err}", hint="remove it; its shard is written anew"
         ) from None
+    except OSError as err:  # of read() it names no file
+        raise OSError(err.errno, err.strerror, str(path)) from err
 
 
 def receipts_of(root: Path) -> dict[int, list[Path]]:
@@ -151,6 +154,11 @@ def receipts_of(root: Path) -> dict[int, list[Path]]:
         if match := _NAME.fullmatch(path.name):
             found.setdefault(int(match[1]), []).append(path)
     return found
+
+
+def receipts_of_shard(root: Path, shard: int) -> list[Path]:
+    """The receipt files of one shard that are there now."""
+    return sorted(p for p in (root / FOLDER).glob(f"shard-{shard:06d}-*.json") if _NAME.fullmatch(p.name))
 
 
 def _pack(digests: Sequence[bytes | None]) -> str:

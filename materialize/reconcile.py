@@ -7,6 +7,7 @@ Files that are not ours are named, never touched.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import secrets
@@ -17,15 +18,17 @@ from pathlib import Path
 
 from materialize import ledger, root
 from materialize.dataset import Dataset
-from materialize.notes import note_path, read_notes
+from materialize.lease import Guard, unguarded
+from materialize.notes import is_note_partial, is_orphaned, note_path, read_notes
 from materialize.receipt import FOLDER as RECEIPTS
-from materialize.receipt import Receipt, is_its_file, read_receipt, receipts_of
+from materialize.receipt import Receipt, is_its_file, read_receipt, receipts_of, receipts_of_shard
 from materialize.shard import sha256_of, sync_folder
 from tol_db.db.base import Outcome, ShardState
 from tol_db.db.bulk import query
 from tol_db.db.engine import Database
-from tol_db.db.holders import STALE_SECONDS
-from tol_db.errors import InputError, LeaseHeld, UsageError
+from tol_db.errors import InputError, UsageError
+
+log = logging.getLogger(__name__)
 
 _PARTIAL = re.compile(
     r"\.(shard-\d{6,}\.tar|shard-\d{6,}-[0-9a-f]+\.json|attempt-[0-9a-f]+\.json|clock)\.[0-9a-f]+\.partial"
@@ -74,6 +77,7 @@ def reconcile(
     between_steps: Callable[[], None] = lambda: None,
     *,
     by_stat: bool = False,
+    guard: Guard = unguarded,
 ) -> Findings:
     """Bring disk and database to agree. The caller holds the lease, so every attempt without a note is dead.
 
@@ -81,6 +85,7 @@ def reconcile(
         between_steps: called between shards; what it raises ends the work, which the next start goes on with.
         by_stat: a file is also adopted where inode, size and mtime say that it is untouched since its receipt
             was written (a thousand shards of 600 MB are not read for it); else its sha256 alone decides.
+        guard: of the caller's lease.
 
     Raises:
         OutputNotMounted: the root, or the folder of a split that has complete shards, is not there, or the
@@ -102,35 +107,16 @@ def reconcile(
     _sweep(partials, {note.token for note in found.alive}, findings)
     for note in found.over:
         note_path(dataset.output_root, note.token).unlink(missing_ok=True)
-    receipts = receipts_of(dataset.output_root)
+    receipts = receipts_of(dataset.output_root)  # of before: what comes meanwhile is not void
     for shard in shards:
         between_steps()
         final = dataset.output_root / shard.path
         if shard.state in (ShardState.COMPLETE, ShardState.VERIFIED):
-            _check_recorded(db, shard, final, findings)
+            _check_recorded(db, dataset, shard, final, findings, guard)
         elif os.path.lexists(final):
-            _judge(db, dataset, shard, final, receipts.get(shard.number, []), findings, by_stat)
+            _judge(db, dataset, shard, final, receipts.get(shard.number, []), findings, by_stat, guard)
     _drop_void_receipts(db, dataset, receipts)
     return findings
-
-
-def require_over(dataset: Dataset) -> None:
-    """Check that no run that only leaves receipts is at work: a run here would write the same shards.
-
-    Raises:
-        LeaseHeld: one is, or may be.
-    """
-    root.require(dataset.output_root, dataset.marker)
-    alive = read_notes(dataset.output_root, dataset.uuid).alive
-    if alive:
-        first = alive[0]
-        job = f", SLURM job {first.slurm_job_id}" if first.slurm_job_id else ""
-        raise LeaseHeld(
-            f"{len(alive)} work units of dataset {dataset.name!r} are being written elsewhere, unit {first.unit} "
-            f"by process {first.pid} on {first.host}{job}",
-            hint=f"wait for them, then `tol-db collect --dataset {dataset.name}`; "
-            f"one that died counts as over after {STALE_SECONDS:.0f} s",
-        )
 
 
 def _drop_void_receipts(db: Database, dataset: Dataset, receipts: dict[int, list[Path]]) -> None:
@@ -172,10 +158,14 @@ def _shards(db: Database, dataset: Dataset) -> list[_Known]:
         ]
 
 
-def _check_recorded(db: Database, shard: _Known, final: Path, findings: Findings) -> None:
+def _check_recorded(
+    db: Database, dataset: Dataset, shard: _Known, final: Path, findings: Findings, guard: Guard
+) -> None:
     """A record needs its file, of the recorded size (its bytes are `verify`'s business)."""
     found = _stat(final)
     if found is None:
+        root.require(dataset.output_root, dataset.marker)  # it may have gone away as a whole meanwhile
+        root.require_folders(dataset.output_root, [shard.path.parent])
         state, why = ShardState.MISSING, "its file is gone"
         findings.missing.append(shard.number)
     elif not stat.S_ISREG(found.st_mode) or found.st_size != shard.size:
@@ -186,6 +176,7 @@ def _check_recorded(db: Database, shard: _Known, final: Path, findings: Findings
     if os.path.lexists(final):
         findings.set_aside.append(set_aside(final))
     with db.write() as conn:
+        guard(conn)
         ledger.reopen(conn, [shard.id], state, why)
 
 
@@ -197,15 +188,29 @@ def _judge(
     receipts: list[Path],
     findings: Findings,
     by_stat: bool,
+    guard: Guard,
 ) -> None:
     """A file that has a final name and no record: the run died between link and commit, or it is not ours."""
     # what `verify` found bad may be untouched by inode, size and mtime all the same
     by_stat = by_stat and shard.state != ShardState.BAD
     receipt = matching_receipt(shard.digest, final, receipts, by_stat=by_stat)
-    if receipt is not None and ledger.commit(db, dataset, receipt) is ledger.Entry.COMMITTED:
+    if receipt is None:
+        # listed again: a writer leaves its receipt before its file gets the name that was just seen
+        receipts = receipts_of_shard(dataset.output_root, shard.number)
+        receipt = matching_receipt(shard.digest, final, receipts, by_stat=by_stat)
+    if receipt is not None and _enter(db, dataset, receipt, guard):
         findings.adopted.append(shard.number)
-    else:
+    elif os.path.lexists(final):
         findings.set_aside.append(set_aside(final))
+
+
+def _enter(db: Database, dataset: Dataset, receipt: Receipt, guard: Guard) -> bool:
+    """Whether the ledger takes a receipt; one that makes no sense to it counts for nothing."""
+    try:
+        return ledger.commit(db, dataset, receipt, guard) is not ledger.Entry.OUTDATED
+    except InputError as err:
+        log.warning("%s", err)
+        return False
 
 
 def matching_receipt(digest: bytes, final: Path, paths: list[Path], *, by_stat: bool = False) -> Receipt | None:
@@ -250,11 +255,15 @@ def reopen_for_retry(
     outcomes: Sequence[str],
     shards: range | None = None,
     units: range | None = None,
+    *,
+    between_steps: Callable[[], None] = lambda: None,
+    guard: Guard = unguarded,
 ) -> list[int]:
     """Open again the shards that lack images with these outcomes; their files are set aside as ``.old-…``.
 
     Args:
         shards, units: only in these ranges of numbers.
+        between_steps, guard: as in :func:`reconcile`.
 
     Returns:
         The numbers of these shards.
@@ -269,6 +278,7 @@ def reopen_for_retry(
     ids = [int(ledger.OUTCOME_BY_NAME[name]) for name in outcomes]
     marks = ", ".join("?" * len(ids))
     with db.write() as conn:
+        guard(conn)
         rows = query(
             conn,
             f"""SELECT h.id, h.number, u.number FROM shard h JOIN work_unit u ON u.id = h.work_unit_id
@@ -285,6 +295,7 @@ def reopen_for_retry(
     receipts = receipts_of(dataset.output_root)
     known = [shard for shard in _shards(db, dataset) if shard.id in set(chosen)]
     for shard in known:
+        between_steps()
         # the receipts first: with one of them the old file would be adopted again
         for path in receipts.get(shard.number, []):
             path.unlink(missing_ok=True)
@@ -317,7 +328,7 @@ def _sweep(partials: list[Path], alive: set[str], findings: Findings) -> None:
     """Remove partials but those of live attempts."""
     for path in partials:
         token = path.name.split(".")[-2]
-        if token not in alive:
+        if is_orphaned(path) if is_note_partial(path) else token not in alive:
             path.unlink(missing_ok=True)
             findings.partials += 1
 

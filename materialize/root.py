@@ -179,6 +179,16 @@ def require(root: Path, marker: Marker) -> None:
         )
 
 
+def require_mounted(root: Path) -> None:
+    """Check that a root has not gone away while it is written to: what is made in its place is nobody's.
+
+    Raises:
+        OutputNotMounted
+    """
+    if not (root / MARKER).exists():
+        raise OutputNotMounted(f"{root}: the output root is not there any more", hint="mount it, then run again")
+
+
 def require_folders(root: Path, folders: Iterable[Path]) -> None:
     """Check that folders which hold complete shards are there: each may be a mount or a link of its own.
 

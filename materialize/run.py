@@ -13,9 +13,10 @@ from pathlib import Path
 from materialize import lease
 from materialize.books import Books, LedgerBooks
 from materialize.dataset import Dataset, load_dataset, require_same_recipe
+from materialize.notes import require_over
 from materialize.pool import Pool, RunReport
 from materialize.recipe import check_resizer
-from materialize.reconcile import Findings, reconcile, reopen_for_retry, require_over
+from materialize.reconcile import Findings, reconcile, reopen_for_retry
 from materialize.shard import cannot_write
 from materialize.stop import Stop, stop_signals
 from materialize.unit_rows import pending_units, unit_sizes
@@ -102,10 +103,12 @@ def _todo(
         keeper.beat()
 
     try:
-        require_over(dataset)
-        report.findings = reconcile(db, dataset, between_steps)
+        require_over(dataset.output_root, dataset.uuid, dataset.name)
+        report.findings = reconcile(db, dataset, between_steps, guard=keeper.guard)
         if retry:
-            report.reopened = reopen_for_retry(db, dataset, retry, shards, units)
+            report.reopened = reopen_for_retry(
+                db, dataset, retry, shards, units, between_steps=between_steps, guard=keeper.guard
+            )
     except OSError as err:
         raise cannot_write(Path(err.filename or dataset.output_root), err) from err
     with db.read() as conn:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any
 
-_ROW = struct.Struct("=?16sd")
+_ROW = struct.Struct("=16sd")
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,26 +23,34 @@ class Decoding:
 
     Attributes:
         key: its treeoflife_id.
-        seconds: since when.
+        since: when that began, by the clock ``time.monotonic``.
     """
 
     key: str
-    seconds: float
+    since: float
 
 
 class Slot:
     """One worker's place; made by the parent, handed to the worker when it is started."""
 
     def __init__(self) -> None:
-        self._shared: Any = get_context("spawn").RawArray("b", _ROW.size)
+        self._shared: Any = get_context("spawn").RawArray("b", 1 + _ROW.size)
 
     def enter(self, key: str) -> None:
-        _ROW.pack_into(memoryview(self._shared).cast("B"), 0, True, uuid.UUID(key).bytes, time.monotonic())
+        row = memoryview(self._shared).cast("B")
+        row[1:] = _ROW.pack(uuid.UUID(key).bytes, time.monotonic())
+        row[0] = 1  # last: who sees it set sees the rest
 
     def leave(self) -> None:
         memoryview(self._shared).cast("B")[0] = 0
 
     def decoding(self) -> Decoding | None:
-        """What is being decoded, or was when the worker died; None between images."""
-        busy, key, since = _ROW.unpack_from(memoryview(self._shared).cast("B"), 0)
-        return Decoding(str(uuid.UUID(bytes=key)), time.monotonic() - since) if busy else None
+        """What is being decoded, or was when the worker died; None between images.
+
+        Of a living worker it may be a moment old, or torn between two images: judge by two looks.
+        """
+        row = memoryview(self._shared).cast("B")
+        if not row[0]:
+            return None
+        key, since = _ROW.unpack(row[1:])
+        return Decoding(str(uuid.UUID(bytes=key)), since)

@@ -43,6 +43,12 @@ class Trial:
     unit: int
     shards: tuple[int, ...]
     key: str
+    is_solo: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The worker has begun: what it dies of from here on may have to do with its work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +99,7 @@ def main(pipe: Connection, database: Path, dataset: Dataset, parent: int, slot: 
     signal.pthread_sigmask(signal.SIG_UNBLOCK, WORKER_SIGNALS)
     die_with(parent)
     try:
+        pipe.send(Ready())
         while not stop.asked:
             order: Order | Trial = pipe.recv()
             pipe.send(_carry_out(order, pipe, database, dataset, slot, stop))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -170,3 +171,74 @@ def test_what_does_not_fit_is_refused(planned: tuple[Path, Path]) -> None:
     out.rename(out.with_name("away"))
     assert "is not there" in tol_db(db, *DETACHED, expect=66).stderr
     assert "is not there" in tol_db(db, "collect", expect=66).stderr
+
+
+def test_collects_beside_a_run_set_nothing_aside(base: Undisturbed, planned: tuple[Path, Path]) -> None:
+    db, out = planned
+    run = start(db, "materialize", "--receipts-only", "--workers", 2)
+    collects = 0
+    while run.poll() is None:
+        collect = start(db, "collect")
+        text, errors = collect.communicate(timeout=120)
+        assert collect.returncode in (0, 1), text + errors
+        collects += 1
+    text, errors = run.communicate(timeout=120)
+    assert run.returncode == 0, text + errors
+    assert collects > 1
+    tol_db(db, "collect")
+    check_equal(db, out, base)  # nothing set aside, no partial
+
+
+def test_a_bad_shard_is_rewritten_without_the_database_too(base: Undisturbed, planned: tuple[Path, Path]) -> None:
+    db, out = planned
+    tol_db(db, *DETACHED)
+    tol_db(db, "collect")
+    victim = out / "224x224" / "train" / "shard-000001.tar"
+    os.truncate(victim, 1000)
+    tol_db(db, "verify", expect=1)
+    assert f"set aside: {victim}.bad-" in tol_db(db, *DETACHED).stderr
+    tol_db(db, "collect")
+    assert victim.read_bytes() == base.shards[str(victim.relative_to(out))]
+
+
+def test_nothing_is_replanned_moved_or_removed_while_such_a_run_works(planned: tuple[Path, Path]) -> None:
+    db, out = planned
+    run, worker = stopped(db, out)
+    for words in (
+        ("plan", "--dataset", DATASET, "--refresh"),
+        ("plan", "--dataset", DATASET, "--extend"),
+        ("dataset", "move", DATASET, out.with_name("x")),
+        ("dataset", "remove", DATASET, "--yes"),
+        ("verify", "--repair"),
+    ):
+        assert "are being written elsewhere" in tol_db(db, *words, expect=75).stderr
+    os.kill(worker, signal.SIGCONT)
+    run.communicate(timeout=120)
+    assert run.returncode == 0
+
+
+def test_a_receipt_that_cannot_be_read_or_makes_no_sense_is_no_reason_to_lose_its_shard(
+    base: Undisturbed, planned: tuple[Path, Path]
+) -> None:
+    db, out = planned
+    tol_db(db, *DETACHED)
+    first, second = sorted((out / "_receipts").glob("shard-*.json"))[:2]
+    (out / "kept").mkdir()
+    first.rename(out / "kept" / first.name)
+    first.symlink_to("/proc/self/mem")  # whose first byte is an I/O error
+    told = tol_db(db, "collect", expect=73)
+    assert str(first) in told.stderr
+    assert not list(out.rglob("*.bad-*"))
+    first.unlink()
+    (out / "kept" / first.name).rename(first)
+    table = json.loads(second.read_text())
+    table["left_out"].append([0, "from_the_future", ""])
+    second.write_text(json.dumps(table))
+    told = tol_db(db, "collect", expect=1)
+    assert "from_the_future" in told.stderr
+    tol_db(db, *DETACHED)
+    tol_db(db, "collect")
+    for aside in out.rglob("*.bad-*"):
+        aside.unlink()
+    (out / "kept").rmdir()
+    check_equal(db, out, base)

@@ -32,7 +32,7 @@ MOST_DEADLY = 5
 MOST_FAILED_STARTS = 3
 LONGEST_NAME = 512
 
-_DECODING = struct.Struct(f"=?qd{LONGEST_NAME}s")
+_DECODING = struct.Struct(f"=qd{LONGEST_NAME}s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,32 +64,36 @@ class Decoding:
 
     Attributes:
         index: number of the member in the archive.
-        seconds: since when.
+        since: when that began, by the clock ``time.monotonic``.
     """
 
     index: int
     name: str
-    seconds: float
+    since: float
 
 
 class SharedWatch:
     """Says what a worker is decoding, in memory that its parent sees; made by the parent."""
 
     def __init__(self) -> None:
-        self._shared: Any = multiprocessing.get_context("spawn").RawArray("b", _DECODING.size)
+        self._shared: Any = multiprocessing.get_context("spawn").RawArray("b", 1 + _DECODING.size)
 
     def enter(self, index: int, name: str) -> None:
         encoded = name.encode("utf-8", "surrogateescape")[:LONGEST_NAME]
-        _DECODING.pack_into(memoryview(self._shared).cast("B"), 0, True, index, time.monotonic(), encoded)
+        row = memoryview(self._shared).cast("B")
+        row[1:] = _DECODING.pack(index, time.monotonic(), encoded)
+        row[0] = 1  # last: who sees it set sees the rest
 
     def leave(self) -> None:
         memoryview(self._shared).cast("B")[0] = 0
 
     def decoding(self) -> Decoding | None:
-        """None between images."""
-        busy, index, since, name = _DECODING.unpack_from(memoryview(self._shared).cast("B"), 0)
-        text = name.rstrip(b"\0").decode("utf-8", "surrogateescape")
-        return Decoding(index, text, time.monotonic() - since) if busy else None
+        """None between images. Of a living worker it may be torn between two images: judge by two looks."""
+        row = memoryview(self._shared).cast("B")
+        if not row[0]:
+            return None
+        index, since, name = _DECODING.unpack(row[1:])
+        return Decoding(index, name.rstrip(b"\0").decode("utf-8", "surrogateescape"), since)
 
 
 def main(pipe: Connection, parent: int, watch: SharedWatch) -> None:
@@ -155,6 +159,7 @@ class _Worker:
     read: int = 0
     is_ready: bool = False
     is_overdue: bool = False
+    seen: Decoding | None = None
 
 
 class Pool:
@@ -248,8 +253,10 @@ class Pool:
     def _end_overdue(self) -> None:
         """Kill workers that have been decoding one image for too long; the next turn finds them dead."""
         for worker in self.workers:
-            decoding = worker.watch.decoding()
-            if decoding is not None and decoding.seconds > self.image_timeout and not worker.is_overdue:
+            before, worker.seen = worker.seen, worker.watch.decoding()
+            if worker.seen is None or worker.seen != before or worker.is_overdue:
+                continue  # two looks must see the same: one alone may be torn
+            if time.monotonic() - worker.seen.since > self.image_timeout:
                 worker.is_overdue = True
                 worker.process.kill()
 

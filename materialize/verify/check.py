@@ -14,8 +14,9 @@ from pathlib import Path
 
 from materialize import lease, root
 from materialize.dataset import Dataset, load_dataset
+from materialize.notes import require_over
 from materialize.receipt import receipts_of
-from materialize.reconcile import is_ours, require_over
+from materialize.reconcile import is_ours
 from materialize.stop import Stop, stop_signals
 from materialize.verify.pool import CheckPool
 from materialize.verify.repair import remove_receipts, repair
@@ -33,7 +34,7 @@ from materialize.verify.shard import Checked, Level, Verdict
 from materialize.verify.walk import Finding
 from materialize.verify.worker import Unreadable
 from tol_db.db.engine import Database
-from tol_db.errors import InputMissing, Interrupted
+from tol_db.errors import InputMissing, Interrupted, UsageError
 from tol_db.progress import track
 
 log = logging.getLogger(__name__)
@@ -158,6 +159,7 @@ def verify(
         CannotWrite: the database takes no more; a file cannot be set aside.
         Interrupted: by a signal; what was checked is kept.
     """
+    level = Level.DEEP if deep else Level.DEFAULT
     with stop_signals() as stop:
         with db.read() as conn:
             dataset = load_dataset(conn, name)
@@ -166,31 +168,40 @@ def verify(
         with keeper.released_at_the_end():
             with db.read() as conn:  # again: it may have been planned anew until the lease was ours
                 dataset = load_dataset(conn, dataset.name)
-                known = shard_rows(conn, dataset)
-            root.require(dataset.output_root, dataset.marker)
-            root.require_folders(dataset.output_root, {row.path.parent for row in known if row.state in CHECKABLE})
+                known = shard_rows(conn, dataset, level)
+            _require_root(dataset, known)
+            chosen = [row for row in known if shards is None or row.number in shards]
+            if shards is not None and not chosen:
+                raise UsageError(
+                    f"dataset {dataset.name!r} has no shard in {shards[0]}-{shards[-1]}",
+                    hint=f"its shards are numbered from 0 to {len(known) - 1}",
+                )
             if repairing:
-                require_over(dataset)
-            level = Level.DEEP if deep else Level.DEFAULT
+                require_over(dataset.output_root, dataset.uuid, dataset.name)
             run = open_run(db, dataset, level, shards, restart=restart)
             report = VerifyReport(level.value)
-            chosen = [row for row in known if shards is None or row.number in shards]
-            todo = _todo(chosen, run, report)
+            todo = _todo(dataset, chosen, run, report)
             if report.going_on is not None:
                 on_going_on(report.going_on)
             _Checking(db, dataset, run, level, report, stop, keeper).run(todo, workers)
-            if not report.unreadable:
-                close_run(db, run)
+            close_run(db, run)
             report.strangers = _strangers(dataset, known)
             if repairing:
-                _repair(db, dataset, {row.id for row in chosen}, report)
+                _repair(db, dataset, level, {row.id for row in chosen}, report, keeper)
             return report
 
 
-def _todo(chosen: Sequence[ShardRow], run: VerifyRun, report: VerifyReport) -> list[ShardRow]:
+def _require_root(dataset: Dataset, known: Sequence[ShardRow]) -> None:
+    """Raises: OutputNotMounted."""
+    root.require(dataset.output_root, dataset.marker)
+    root.require_folders(dataset.output_root, {row.path.parent for row in known if row.state in CHECKABLE})
+
+
+def _todo(dataset: Dataset, chosen: Sequence[ShardRow], run: VerifyRun, report: VerifyReport) -> list[ShardRow]:
     """What is to be checked; says in the report what is not."""
-    done = [row for row in chosen if row.is_done(run.id)]
-    todo = [row for row in chosen if row.state in CHECKABLE and not row.is_done(run.id)]
+    done = [row for row in chosen if row.is_done(run.id, dataset.output_root)]
+    ids = {row.id for row in done}
+    todo = [row for row in chosen if row.state in CHECKABLE and row.id not in ids]
     if run.is_resumed:
         report.going_on = GoingOn(run.started_at, len(done), len(done) + len(todo))
     report.not_complete = [
@@ -240,9 +251,12 @@ class _Checking:
         if isinstance(result, Unreadable):
             self.report.unreadable.append(UnreadShard(row.number, row.path, result.why))
             return
+        if result.verdict is Verdict.MISSING:
+            _require_root(self.dataset, [row])  # it may have gone away as a whole meanwhile
+        self.keeper.beat()
         if result.verdict is Verdict.BAD:
             self._void_receipts(row)
-        record(self.db, self.verify_run, row, self.level, result)
+        record(self.db, self.verify_run, row, self.level, result, self.keeper.guard)
         self.report.shards += 1
         self.report.bytes += result.size
         if result.verdict is Verdict.GOOD:
@@ -280,8 +294,10 @@ def _strangers(dataset: Dataset, known: Sequence[ShardRow]) -> list[Path]:
     return [path for path in paths if not is_ours(path, dataset.output_root, recorded)]
 
 
-def _repair(db: Database, dataset: Dataset, chosen: set[int], report: VerifyReport) -> None:
+def _repair(
+    db: Database, dataset: Dataset, level: Level, chosen: set[int], report: VerifyReport, keeper: lease.Keeper
+) -> None:
     with db.read() as conn:
-        rows = [row for row in shard_rows(conn, dataset) if row.id in chosen and row.state in TO_REPAIR]
-    repaired = repair(db, dataset, rows)
+        rows = [row for row in shard_rows(conn, dataset, level) if row.id in chosen and row.state in TO_REPAIR]
+    repaired = repair(db, dataset, rows, keeper)
     report.repaired, report.set_aside = list(repaired.shards), list(repaired.set_aside)

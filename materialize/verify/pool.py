@@ -21,9 +21,13 @@ from materialize.stop import Stop
 from materialize.verify.rows import ShardRow
 from materialize.verify.shard import Checked, Level, Verdict
 from materialize.verify.walk import Finding
-from materialize.verify.worker import CannotCheck, Unreadable, main
+from materialize.verify.worker import CannotCheck, Ready, Unreadable, main
 from tol_db.errors import TolDbError
 
+CRASHES = frozenset({signal.SIGSEGV, signal.SIGABRT, signal.SIGFPE, signal.SIGILL})
+"""What a decoder dies of that bytes lead astray; SIGKILL comes from a machine out of memory, SIGBUS from a disk."""
+STILLBORN = 3
+"""Processes in a row that may end before they begin, until it is clear that none will."""
 JOIN_SECONDS = 5.0
 """How long a killed process is waited for: one that hangs in a dead mount may never end."""
 
@@ -33,13 +37,15 @@ class _Worker:
     process: BaseProcess
     pipe: Connection
     shard: ShardRow
+    is_ready: bool = False
 
 
 class CheckPool:
     """Hands out shards to processes and passes on what they find.
 
     A process that dies while it checks a shard is replaced, and the shard is tried once more, alone in a process
-    of its own, after all others. If that one dies too, the shard is bad.
+    of its own, after all others. If that one crashes too, the shard is bad; if it is killed, nothing is known of
+    the shard.
 
     Args:
         database: read by the processes.
@@ -62,6 +68,7 @@ class CheckPool:
         self.alone: deque[ShardRow] = deque()
         self.tried: set[int] = set()
         self.workers: list[_Worker] = []
+        self.stillborn = 0
 
     def run(self, shards: Sequence[ShardRow], size: int) -> None:
         """Check these shards with at most ``size`` processes; returns early when a stop is asked for.
@@ -117,6 +124,9 @@ class CheckPool:
             except (EOFError, OSError):
                 self._bury(worker)
                 continue
+            if isinstance(answer, Ready):
+                worker.is_ready, self.stillborn = True, 0
+                continue
             if isinstance(answer, CannotCheck):
                 failed = TolDbError(f"shard {worker.shard.number}: {answer.message}", hint=answer.hint)
                 failed.exit_code = answer.exit_code
@@ -133,15 +143,33 @@ class CheckPool:
         if self.stop.asked:
             return
         shard, code = worker.shard, worker.process.exitcode
-        if shard.id in self.tried:
-            how = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
+        how = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
+        if not worker.is_ready:
+            self._again(shard, how)
+        elif shard.id not in self.tried:
+            self.tried.add(shard.id)
+            self.alone.append(shard)
+        elif code is not None and -code in CRASHES:
             finding = Finding(f"checking it ended the process, twice ({how})")
             self.on_result(shard, Checked(Verdict.BAD, (finding,), 1, 0, 0.0))
         else:
-            self.tried.add(shard.id)
-            self.alone.append(shard)
+            self.on_result(shard, Unreadable(f"the process that checked it was ended, twice ({how})"))
         if self.waiting:
             self._start(self.waiting.popleft())
+
+    def _again(self, shard: ShardRow, how: str) -> None:
+        """A process has ended before it looked at anything: no shard is to blame.
+
+        Raises:
+            TolDbError: it was not the first in a row.
+        """
+        self.stillborn += 1
+        if self.stillborn >= STILLBORN:
+            raise TolDbError(
+                f"processes end before they begin to check ({how})",
+                hint="is this installation readable to you, is there memory? No shard was judged by it",
+            )
+        (self.alone if shard.id in self.tried else self.waiting).append(shard)
 
     def _dismiss(self, worker: _Worker) -> None:
         worker.pipe.close()

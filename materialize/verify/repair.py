@@ -14,6 +14,7 @@ from pathlib import Path
 
 from materialize import ledger
 from materialize.dataset import Dataset
+from materialize.lease import Keeper
 from materialize.receipt import receipts_of
 from materialize.reconcile import set_aside
 from materialize.shard import cannot_write, sync_folder
@@ -35,25 +36,33 @@ class Repaired:
     set_aside: tuple[Path, ...]
 
 
-def repair(db: Database, dataset: Dataset, shards: Sequence[ShardRow]) -> Repaired:
+def repair(db: Database, dataset: Dataset, shards: Sequence[ShardRow], keeper: Keeper) -> Repaired:
     """Put these shards back to planned and their images to pending; their files are set aside, never deleted.
+
+    A file that was missing and is there again was away, not lost: it keeps its place and its receipts, by which
+    the next run adopts it, if its bytes are still those.
 
     Raises:
         CannotWrite: a receipt cannot be removed or a file not be renamed; what was done stays done.
+        LeaseHeld: another run took the dataset over.
     """
     if not shards:
         return Repaired((), ())
+    moved = []
     try:
         receipts = receipts_of(dataset.output_root)
         for shard in shards:
-            remove_receipts(receipts.get(shard.number, []))
-        finals = [dataset.output_root / shard.path for shard in shards]
-        moved = tuple(set_aside(final) for final in finals if os.path.lexists(final))
+            keeper.beat()
+            if shard.state is ShardState.BAD:
+                remove_receipts(receipts.get(shard.number, []))
+                final = dataset.output_root / shard.path
+                moved += [set_aside(final)] if os.path.lexists(final) else []
     except OSError as err:
         raise cannot_write(Path(err.filename or dataset.output_root), err) from err
     with db.write() as conn:
+        keeper.guard(conn)
         ledger.reopen(conn, [shard.id for shard in shards], ShardState.PLANNED)
-    return Repaired(tuple(shard.number for shard in shards), moved)
+    return Repaired(tuple(shard.number for shard in shards), tuple(moved))
 
 
 def remove_receipts(paths: Sequence[Path]) -> None:

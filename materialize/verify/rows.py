@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from materialize import ledger
 from materialize.dataset import Dataset
+from materialize.lease import Guard, unguarded
 from materialize.root import shard_path
 from materialize.unit import LabelText
 from materialize.verify.shard import Checked, Expected, Level, Verdict
@@ -20,6 +22,8 @@ from tol_db.taxonomy.names import Lineage
 
 CHECKABLE = (ShardState.COMPLETE, ShardState.VERIFIED)
 TO_REPAIR = (ShardState.BAD, ShardState.MISSING)
+RESUMABLE_DAYS = 7
+"""Days after which an unfinished run is not gone on with: what it found first is old by then."""
 DETAIL_FINDINGS = 3
 """Findings of a shard that stand in the database."""
 
@@ -33,7 +37,8 @@ class ShardRow:
         path: relative to the output root.
         size: bytes as recorded, 0 where it is not complete.
         detail: why it is bad, missing or stale.
-        run: id of the run that checked it last, or None.
+        run: id of the run that checked it last at the level in question, or None.
+        checked_at: when it did, seconds since 1970.
     """
 
     id: int
@@ -43,14 +48,24 @@ class ShardRow:
     size: int
     detail: str | None
     run: int | None
+    checked_at: float
 
-    def is_done(self, run: int) -> bool:
-        """Whether this run has checked the file that is recorded now: one written since is complete again."""
-        return self.run == run and self.state in (ShardState.VERIFIED, *TO_REPAIR)
+    def is_done(self, run: int, output_root: Path) -> bool:
+        """Whether this run has checked the file that lies there now.
+
+        One that was written anew is complete again, not verified; one that was touched since looks it.
+        """
+        if self.run != run or self.state is not ShardState.VERIFIED:
+            return self.run == run and self.state in TO_REPAIR
+        try:
+            status = (output_root / self.path).stat()
+        except OSError:
+            return False
+        return status.st_size == self.size and int(status.st_mtime) <= self.checked_at
 
 
-def shard_rows(conn: sa.Connection, dataset: Dataset) -> list[ShardRow]:
-    """All shards of a dataset, by number."""
+def shard_rows(conn: sa.Connection, dataset: Dataset, level: Level) -> list[ShardRow]:
+    """All shards of a dataset, by number, with what the last run of this level said of each."""
     return [
         ShardRow(
             id=id,
@@ -60,13 +75,15 @@ def shard_rows(conn: sa.Connection, dataset: Dataset) -> list[ShardRow]:
             size=size or 0,
             detail=detail,
             run=run,
+            checked_at=datetime.fromisoformat(at.replace("Z", "+00:00")).timestamp() if at else 0.0,
         )
-        for id, number, split, ordinal, state, size, detail, run in query(
+        for id, number, split, ordinal, state, size, detail, run, at in query(
             conn,
-            """SELECT h.id, h.number, s.name, h.ordinal, h.state, h.bytes, h.detail, v.run_id
-               FROM shard h JOIN split s ON s.id = h.split_id LEFT JOIN verification v ON v.shard_id = h.id
-               WHERE h.dataset_id = ? ORDER BY h.number""",
-            (dataset.id,),
+            """SELECT h.id, h.number, s.name, h.ordinal, h.state, h.bytes, h.detail, v.run_id, v.checked_at
+               FROM shard h JOIN split s ON s.id = h.split_id
+               LEFT JOIN verification v ON v.shard_id = h.id AND v.level = ?2
+               WHERE h.dataset_id = ?1 ORDER BY h.number""",
+            (dataset.id, level.value),
         )
     ]
 
@@ -139,8 +156,10 @@ class VerifyRun:
 def open_run(db: Database, dataset: Dataset, level: Level, shards: range | None, *, restart: bool) -> VerifyRun:
     """The unfinished run to go on with, or a new one.
 
-    Gone on with is the last run of the same level and the same range of shards, where it is not finished.
+    Gone on with is the last run of the same level and the same range of shards, where it is not finished and was
+    begun in the last ``RESUMABLE_DAYS``.
     """
+    oldest = (datetime.now(UTC) - timedelta(days=RESUMABLE_DAYS)).strftime("%Y-%m-%dT%H:%M:%SZ")
     first, last = (shards[0], shards[-1]) if shards is not None else (None, None)
     with db.write() as conn:
         row = next(
@@ -153,7 +172,7 @@ def open_run(db: Database, dataset: Dataset, level: Level, shards: range | None,
             ),
             None,
         )
-        if row is not None and row[2] is None and not restart:
+        if row is not None and row[2] is None and row[1] >= oldest and not restart:
             return VerifyRun(row[0], row[1], True)
         now = utc_now()
         changes(
@@ -173,10 +192,13 @@ def close_run(db: Database, run: VerifyRun) -> None:
 # ------------------------------------------------------------------ results
 
 
-def record(db: Database, run: VerifyRun, shard: ShardRow, level: Level, checked: Checked) -> None:
+def record(
+    db: Database, run: VerifyRun, shard: ShardRow, level: Level, checked: Checked, guard: Guard = unguarded
+) -> None:
     """Write down the result for a shard: good → verified; else → bad or missing, its images → pending."""
     detail = told_briefly(checked)
     with db.write() as conn:
+        guard(conn)
         if checked.verdict is Verdict.GOOD:
             changes(conn, "UPDATE shard SET state = 'verified' WHERE id = ? AND state = 'complete'", (shard.id,))
         else:
@@ -186,7 +208,7 @@ def record(db: Database, run: VerifyRun, shard: ShardRow, level: Level, checked:
             """INSERT INTO verification (shard_id, run_id, level, outcome, detail, findings, bytes, seconds,
                                          checked_at)
                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-               ON CONFLICT (shard_id) DO UPDATE SET run_id = excluded.run_id, level = excluded.level,
+               ON CONFLICT (shard_id, level) DO UPDATE SET run_id = excluded.run_id,
                    outcome = excluded.outcome, detail = excluded.detail, findings = excluded.findings,
                    bytes = excluded.bytes, seconds = excluded.seconds, checked_at = excluded.checked_at""",
             (

@@ -205,6 +205,8 @@ def undecodable(jpg: bytes | bytearray, size: tuple[int, int]) -> str | None:
             if image.size != size:  # before decoding: a damaged header may promise a picture of gigabytes
                 return f"it is a picture of {image.width}x{image.height} instead of {size[0]}x{size[1]}"
             image.load()
+    except MemoryError:
+        raise  # the machine's fault
     except Exception as err:  # noqa: BLE001  whatever a decoder makes of damaged bytes, it is the content's fault
         return f"it cannot be decoded: {err}"
     return None

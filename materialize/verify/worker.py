@@ -31,6 +31,11 @@ class CannotCheck:
     exit_code: int
 
 
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The process has begun: what it dies of from here on may have to do with a shard."""
+
+
 Answer = Checked | Unreadable | CannotCheck
 
 
@@ -42,6 +47,7 @@ def main(pipe: Connection, database: Path, dataset: Dataset, level: Level, paren
     signal.pthread_sigmask(signal.SIG_UNBLOCK, WORKER_SIGNALS)
     die_with(parent)
     try:
+        pipe.send(Ready())
         while True:
             shard: int = pipe.recv()
             pipe.send(_check(shard, database, dataset, level))

@@ -56,7 +56,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["shard_id"], ["shard.id"], name=op.f("fk_verification_shard_id_shard"), ondelete="CASCADE"
         ),
-        sa.PrimaryKeyConstraint("shard_id", name=op.f("pk_verification")),
+        sa.PrimaryKeyConstraint("shard_id", "level", name=op.f("pk_verification")),
     )
     op.create_index(op.f("ix_verification_run_id"), "verification", ["run_id"])
 

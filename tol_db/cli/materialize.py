@@ -75,6 +75,7 @@ def materialize(
             image_timeout=image_timeout,
             shards=shards,
             units=units,
+            on_findings=print_findings,
         )
     else:
         report = run(
