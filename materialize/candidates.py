@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -14,13 +15,14 @@ from materialize.layout import Group, Images, Ints, label_digest
 from materialize.order import reading_order
 from tol_db.blacklist import blacklisted_images, blacklisted_labels
 from tol_db.db.base import Outcome
-from tol_db.db.bulk import query
+from tol_db.db.bulk import query, scalar
 from tol_db.db.engine import raw
 from tol_db.errors import UsageError
 
 Mask = npt.NDArray[np.bool_]
 NOT_LOCATED = -1
-CHUNK = 50_000
+CHUNK = 20_000
+_INT32 = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class Candidates:
         outcome: per row, 0 or the :class:`Outcome` that keeps it out of every split.
         details: row → which blacklist entry keeps it out.
         random_access: per row, whether it can be read without reading what lies before it.
+        label_digests: label id → digest, shape (labels + 1, 16), uint8; row 0 stands for no label.
     """
 
     images: Images
@@ -48,10 +51,21 @@ class Candidates:
     outcome: npt.NDArray[np.uint8]
     details: dict[int, str] = field(repr=False)
     random_access: Mask = field(repr=False)
+    label_digests: npt.NDArray[np.uint8] = field(repr=False)
 
     def rows_of(self, ids: Ints) -> Ints:
         """The rows of image ids (all of which must be there)."""
-        return np.searchsorted(self.images.id, ids)
+        return rows_of(self.images.id, ids)
+
+    def digests_of(self, rows: Ints) -> npt.NDArray[np.uint8]:
+        """The label digests of rows, shape (n, 16)."""
+        return self.label_digests[self.images.label[rows]]
+
+
+def rows_of(all_ids: Ints, ids: Ints) -> Ints:
+    """Where ids stand among all ids, which are in order."""
+    # of the same type: numpy would otherwise convert all ids for each search
+    return np.searchsorted(all_ids, ids.astype(all_ids.dtype, copy=False))
 
 
 def load_splits(conn: sa.Connection, names: Sequence[str]) -> tuple[Split, ...]:
@@ -84,16 +98,13 @@ def load_blacklists(conn: sa.Connection, names: Sequence[str] | None) -> tuple[i
 
 
 def load_candidates(conn: sa.Connection, splits: Sequence[Split], blacklists: Sequence[int]) -> Candidates:
-    """Everything a plan needs, as arrays: about 60 bytes an image."""
+    """Everything a plan needs, as arrays: about 40 bytes an image."""
     ranks, groups, seekable = _containers(conn)
-    ids, container, member, size, label, uuids = _image_arrays(conn)
-    digests = _label_digests(conn)
-    rank = ranks[container]
-    images = Images(ids, rank, member, size, label, uuids, digests[label])
-    members = tuple(_membership(conn, split, ids) for split in splits)
-    located = (member != NOT_LOCATED) & (rank != NOT_LOCATED)
+    images, random_access = _images(conn, ranks, seekable)
+    members = tuple(_membership(conn, split, images.id) for split in splits)
+    located = (images.member != NOT_LOCATED) & (images.container != NOT_LOCATED)
     outcome, details = _left_out(conn, images, located, blacklists)
-    return Candidates(images, groups, members, outcome, details, seekable[container])
+    return Candidates(images, groups, members, outcome, details, random_access, _label_digests(conn))
 
 
 def _containers(conn: sa.Connection) -> tuple[Ints, tuple[Group, ...], Mask]:
@@ -107,7 +118,7 @@ def _containers(conn: sa.Connection) -> tuple[Ints, tuple[Group, ...], Mask]:
     )
     rows.sort(key=lambda row: reading_order(row[1], row[2], row[3]))
     highest = max((row[0] for row in rows), default=0)
-    ranks = np.full(highest + 2, NOT_LOCATED, np.int64)  # the last one is what id -1 picks: no container
+    ranks = np.full(highest + 2, NOT_LOCATED, np.int32)  # the last one is what id -1 picks: no container
     seekable = np.zeros(highest + 2, bool)
     groups: list[Group] = []
     last_source = None
@@ -122,20 +133,39 @@ def _containers(conn: sa.Connection) -> tuple[Ints, tuple[Group, ...], Mask]:
     return ranks, tuple(groups), seekable
 
 
-def _image_arrays(conn: sa.Connection) -> tuple[Ints, Ints, Ints, Ints, Ints, npt.NDArray[np.uint8]]:
+class _Column:
+    """Numbers that come in pieces: 4 bytes each, 8 from the first one on that needs them."""
+
+    def __init__(self, length: int) -> None:
+        self.values: Ints = np.empty(length, np.int32)
+
+    def put(self, at: int, piece: npt.NDArray[np.int64]) -> None:
+        if self.values.dtype == np.int32 and int(piece.max()) > _INT32:
+            self.values = self.values.astype(np.int64)
+        self.values[at : at + len(piece)] = piece
+
+
+def _images(conn: sa.Connection, ranks: Ints, seekable: Mask) -> tuple[Images, Mask]:
+    """All images, and whether each can be read at random."""
+    length = int(scalar(conn, "SELECT count(*) FROM image"))
+    ids, container, member, size, label = columns = [_Column(length) for _ in range(5)]
+    uuids, random_access = np.empty((length, 16), np.uint8), np.empty(length, bool)
     cursor = raw(conn).execute(
         """SELECT id, coalesce(container_id, -1), coalesce(member_index, -1), coalesce(bytes, 0),
                   coalesce(label_id, 0), treeoflife_id FROM image ORDER BY id"""
     )
-    numbers: list[Ints] = []
-    uuids: list[npt.NDArray[np.uint8]] = []
+    at = 0
     while rows := cursor.fetchmany(CHUNK):
-        columns = list(zip(*rows, strict=True))
-        numbers.append(np.array(columns[:5], np.int64))
-        uuids.append(np.frombuffer(b"".join(columns[5]), np.uint8).reshape(-1, 16))
-    table = np.concatenate(numbers, axis=1) if numbers else np.zeros((5, 0), np.int64)
-    ids = np.concatenate(uuids) if uuids else np.zeros((0, 16), np.uint8)
-    return table[0], table[1], table[2], table[3], table[4], ids
+        *numbers, blobs = zip(*rows, strict=True)
+        pieces = [np.array(piece, np.int64) for piece in numbers]
+        end = at + len(rows)
+        random_access[at:end] = seekable[pieces[1]]
+        pieces[1] = ranks[pieces[1]].astype(np.int64)
+        for column, piece in zip(columns, pieces, strict=True):
+            column.put(at, piece)
+        uuids[at:end] = np.frombuffer(b"".join(blobs), np.uint8).reshape(-1, 16)
+        at = end
+    return Images(ids.values, container.values, member.values, size.values, label.values, uuids), random_access
 
 
 def _label_digests(conn: sa.Connection) -> npt.NDArray[np.uint8]:
@@ -150,9 +180,9 @@ def _label_digests(conn: sa.Connection) -> npt.NDArray[np.uint8]:
 
 def _membership(conn: sa.Connection, split: Split, ids: Ints) -> Mask:
     mask = np.zeros(len(ids), bool)
-    rows = query(conn, "SELECT image_id FROM split_member WHERE split_id = ?", (split.id,))
-    members = np.fromiter((row[0] for row in rows), np.int64)
-    mask[np.searchsorted(ids, members)] = True
+    cursor = raw(conn).execute("SELECT image_id FROM split_member WHERE split_id = ?", (split.id,))
+    while rows := cursor.fetchmany(CHUNK):
+        mask[rows_of(ids, np.fromiter(chain.from_iterable(rows), np.int64, len(rows)))] = True
     return mask
 
 
@@ -173,12 +203,13 @@ def _left_out(
     for hit in blacklisted_labels(conn, blacklists):
         entries.setdefault(hit.id, f"{hit.blacklist}: {hit.entry}")
     if entries:
-        labels = np.fromiter(entries, np.int64)
-        for row in np.flatnonzero(np.isin(images.label, labels)).tolist():
+        listed = np.zeros(max(max(entries), int(images.label.max(initial=0))) + 1, bool)
+        listed[list(entries)] = True
+        for row in np.flatnonzero(listed[images.label]).tolist():
             outcome[row] = Outcome.BLACKLISTED_TAXON
             details[row] = entries[int(images.label[row])]
     for hit in blacklisted_images(conn, blacklists):
-        row = int(np.searchsorted(images.id, hit.id))
+        row = int(rows_of(images.id, np.array(hit.id)))
         outcome[row] = Outcome.BLACKLISTED_IMAGE
         details[row] = f"{hit.blacklist}: {hit.entry}"
     return outcome, details

@@ -13,11 +13,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-Ints = npt.NDArray[np.int64]
+Ints = npt.NDArray[np.signedinteger[Any]]
+"""Whole numbers: int32 where they fit, which halves the memory of a plan of ten million images."""
+
+_CHUNK = 500_000
 
 UNIT_SHARDS = 10
 """Images of folders that make a unit, in shards: as many as an EOL archive holds at the default size."""
@@ -34,7 +38,6 @@ class Images:
         size: stored bytes.
         label: label id.
         uuid: shape (n, 16), uint8.
-        label_digest: shape (n, 16), uint8.
     """
 
     id: Ints
@@ -43,7 +46,6 @@ class Images:
     size: Ints
     label: Ints
     uuid: npt.NDArray[np.uint8]
-    label_digest: npt.NDArray[np.uint8]
 
     def __len__(self) -> int:
         return len(self.id)
@@ -166,8 +168,7 @@ def _source_pools(
     images: Images, splits: Sequence[npt.NDArray[np.bool_]], groups: Sequence[Group], shard_images: int
 ) -> Iterator[list[tuple[int, Ints]]]:
     wanted = np.logical_or.reduce(splits) if splits else np.zeros(len(images), bool)
-    rows = np.flatnonzero(wanted)
-    rows = rows[np.lexsort((images.id[rows], images.member[rows], images.container[rows]))]
+    rows = in_reading_order(images, np.flatnonzero(wanted).astype(np.int32))
     ranks = images.container[rows]
     for group in groups:
         low, high = np.searchsorted(ranks, (group.first, group.last + 1))
@@ -178,14 +179,33 @@ def _source_pools(
             yield [(index, chosen) for index, chosen in pool if len(chosen)]
 
 
+def in_reading_order(images: Images, rows: Ints) -> Ints:
+    """Rows by container, then place in it, then id; each container has fewer than 2^32 members."""
+    ids = images.id[rows]
+    if not (ids[1:] > ids[:-1]).all():
+        rows = rows[np.argsort(ids)]
+    del ids
+    key = images.container[rows].astype(np.int64)  # one key: lexsort takes thrice the memory
+    key <<= 32
+    key |= images.member[rows]
+    return rows[np.argsort(key, kind="stable")]
+
+
 def _shuffled_pools(
     images: Images, splits: Sequence[npt.NDArray[np.bool_]], seed: int, shard_images: int
 ) -> Iterator[list[tuple[int, Ints]]]:
     for index, member in enumerate(splits):
-        rows = np.flatnonzero(member)
-        keys = permutation_keys(images.uuid[rows], seed, index)
-        words = np.ascontiguousarray(images.uuid[rows]).view(">u8").reshape(-1, 2)
-        rows = rows[np.lexsort((words[:, 1], words[:, 0], keys))]
+        rows = np.flatnonzero(member).astype(np.int32)
+        keys = np.empty(len(rows), np.uint64)
+        for at in range(0, len(rows), _CHUNK):
+            keys[at : at + _CHUNK] = permutation_keys(images.uuid[rows[at : at + _CHUNK]], seed, index)
+        order = np.argsort(keys)
+        ordered = keys[order]
+        if (ordered[1:] == ordered[:-1]).any():
+            words = np.ascontiguousarray(images.uuid[rows]).view(">u8").reshape(-1, 2)
+            order = np.lexsort((words[:, 1], words[:, 0], keys))
+        rows = rows[order]
+        del keys, order, ordered
         for part in balanced(rows, shard_images):
             yield [(index, part)]
 

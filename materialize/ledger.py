@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import sqlalchemy as sa
 
 from materialize.dataset import Dataset
+from materialize.lease import Guard, unguarded
 from materialize.notes import Note
-from materialize.receipt import Receipt
+from materialize.receipt import Fact, Receipt
 from materialize.steps import Step, reached
 from tol_db.db.base import Outcome, ShardState
 from tol_db.db.bulk import changes, insert_many, query, scalar, utc_now
@@ -18,6 +19,7 @@ from tol_db.db.engine import Database, raw
 from tol_db.errors import InputError, ShardConflict
 
 OUTCOME_BY_NAME = {outcome.label: outcome for outcome in Outcome}
+NOTHING_LEARNT = Fact()
 UNFINISHED = (ShardState.PLANNED, ShardState.BAD, ShardState.MISSING, ShardState.STALE)
 """States whose shards are to be written."""
 
@@ -30,12 +32,13 @@ class Entry(enum.Enum):
     OUTDATED = "for an earlier plan of the shard"
 
 
-def commit(db: Database, dataset: Dataset, receipt: Receipt) -> Entry:
+def commit(db: Database, dataset: Dataset, receipt: Receipt, guard: Guard = unguarded) -> Entry:
     """Enter a finished shard: shard → complete, images → outcomes, in one transaction.
 
     The file must be there under its final name with the receipt's size: a receipt alone counts for nothing.
 
     Raises:
+        LeaseHeld: by the guard.
         InputError: the receipt is another dataset's or does not add up, or its file is not there.
         ShardConflict: the shard is complete with other bytes.
     """
@@ -45,6 +48,7 @@ def commit(db: Database, dataset: Dataset, receipt: Receipt) -> Entry:
     if not final.is_file() or final.stat().st_size != receipt.size:
         raise InputError(f"{final}: not there, or not of the {receipt.size} bytes its receipt tells of")
     with _transaction(db, Step.LEDGER_BEGIN) as conn:
+        guard(conn)
         reached(Step.LEDGER_FIND)
         row = next(
             query(
@@ -64,6 +68,11 @@ def commit(db: Database, dataset: Dataset, receipt: Receipt) -> Entry:
             if sha256 != bytes.fromhex(receipt.sha256):
                 raise ShardConflict(final, hint="two runs wrote different bytes: run `tol-db doctor`")
             return Entry.KNOWN
+        unknown = {x.outcome for x in receipt.left_out} - OUTCOME_BY_NAME.keys()
+        if unknown:
+            raise InputError(
+                f"the receipt of shard {receipt.shard} tells of {min(unknown)!r}, no outcome known here"
+            )
         if len(receipt.facts) != planned or receipt.samples + len(receipt.left_out) != planned:
             raise InputError(f"the receipt of shard {receipt.shard} does not add up to {planned} images")
         _complete(conn, dataset, receipt, shard, split)
@@ -84,12 +93,16 @@ def _complete(conn: sa.Connection, dataset: Dataset, receipt: Receipt, shard: in
     reached(Step.LEDGER_WRITER)
     attempt = _attempt_id(conn, dataset, receipt)
     reached(Step.LEDGER_IMAGES)
+    left_out = None
+    if receipt.facts.count(NOTHING_LEARNT) == len(receipt.facts):  # states alone: one statement, but for a few
+        changes(conn, "UPDATE shard_image SET outcome_id = ? WHERE shard_id = ?", (int(Outcome.WRITTEN), shard))
+        left_out = [x.position for x in receipt.left_out]
     insert_many(
         conn,
         """UPDATE shard_image SET outcome_id = ?, detail = ?, width = ?, height = ?, mode = ?,
                   content_digest = ?, jpg_digest = ?
            WHERE shard_id = ? AND position = ?""",
-        _outcomes(receipt, shard),
+        _outcomes(receipt, shard, range(len(receipt.facts)) if left_out is None else left_out),
     )
     reached(Step.LEDGER_SHARD)
     changes(
@@ -111,15 +124,13 @@ def _complete(conn: sa.Connection, dataset: Dataset, receipt: Receipt, shard: in
     )
 
 
-def _outcomes(receipt: Receipt, shard: int) -> Iterator[tuple[object, ...]]:
-    left_out = {x.position: x for x in receipt.left_out}
-    for position, fact in enumerate(receipt.facts):
-        out = left_out.get(position)
-        outcome = Outcome.WRITTEN if out is None else OUTCOME_BY_NAME[out.outcome]
-        yield (
-            *(int(outcome), out.detail if out else None, fact.width, fact.height, fact.mode),
-            *(fact.content, fact.jpg, shard, position),
-        )
+def _outcomes(receipt: Receipt, shard: int, positions: Iterable[int]) -> Iterator[tuple[object, ...]]:
+    left_out = {x.position: (int(OUTCOME_BY_NAME[x.outcome]), x.detail) for x in receipt.left_out}
+    written = int(Outcome.WRITTEN), None
+    for position in positions:
+        fact = receipt.facts[position]
+        outcome, detail = left_out.get(position, written)
+        yield outcome, detail, fact.width, fact.height, fact.mode, fact.content, fact.jpg, shard, position
 
 
 def _attempt_id(conn: sa.Connection, dataset: Dataset, receipt: Receipt) -> int:

@@ -252,7 +252,7 @@ def layout_digests(
     images = candidates.images
     return [
         shard_digest(
-            recipe_digest, splits[s.split].name, s.ordinal, images.uuid[s.rows], images.label_digest[s.rows]
+            recipe_digest, splits[s.split].name, s.ordinal, images.uuid[s.rows], candidates.digests_of(s.rows)
         )
         for s in layout.shards
     ]
@@ -286,7 +286,9 @@ def summarise(
     *,
     written: bool,
 ) -> PlanSummary:
-    images = np.unique(np.concatenate([s.rows for s in layout.shards])) if layout.shards else np.zeros(0, int)
+    placed_anywhere = np.zeros(len(candidates.images), bool)
+    for shard in layout.shards:
+        placed_anywhere[shard.rows] = True
     samples = sum(len(s.rows) for s in layout.shards)
     return PlanSummary(
         dataset=request.dataset,
@@ -303,8 +305,8 @@ def summarise(
         ),
         units=len(layout.units),
         shards=len(layout.shards),
-        images=len(images),
-        source_bytes=int(candidates.images.size[images].sum()),
+        images=int(placed_anywhere.sum()),
+        source_bytes=int(candidates.images.size[placed_anywhere].sum(dtype=np.int64)),
         estimated_bytes=samples * (TEXT_BYTES + 1024 + estimated_jpg_bytes(request.recipe)),
         free_bytes=free_bytes(_absolute(request)),
         digest=whole.hex(),

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
+import numpy as np
 import sqlalchemy as sa
 
 from materialize.candidates import Candidates, Mask, Split, exclusions
-from materialize.layout import Layout, PlannedShard, Start
+from materialize.layout import Ints, Layout, PlannedShard, Start
 from materialize.recipe import Recipe, library_versions
-from tol_db.db.bulk import changes, insert_many, query, scalar, utc_now
+from tol_db.db.bulk import changes, insert_block, insert_many, query, scalar, utc_now, without_indexes
 
 
 def store_recipe(conn: sa.Connection, recipe: Recipe, recipe_digest: bytes) -> int:
@@ -54,22 +55,21 @@ def store_layout(
         ],
     )
     ids = dict(query(conn, "SELECT number, id FROM shard WHERE dataset_id = ?", (dataset,)))
-    insert_many(
-        conn,
-        "INSERT INTO shard_image (shard_id, position, image_id, label_id) VALUES (?, ?, ?, ?)",
-        _places(candidates, layout.shards, ids),
-    )
+    with without_indexes(conn, "shard_image"):
+        for shard in layout.shards:
+            insert_block(
+                conn, "shard_image (shard_id, position, image_id, label_id)", _places(candidates, shard, ids)
+            )
 
 
-def _places(
-    candidates: Candidates, shards: Sequence[PlannedShard], ids: dict[int, int]
-) -> Iterator[tuple[int, int, int, int]]:
-    for shard in shards:
-        shard_id = ids[shard.number]
-        images = candidates.images.id[shard.rows].tolist()
-        labels = candidates.images.label[shard.rows].tolist()
-        for position, (image, label) in enumerate(zip(images, labels, strict=True)):
-            yield shard_id, position, image, label
+def _places(candidates: Candidates, shard: PlannedShard, ids: dict[int, int]) -> Ints:
+    """The rows of a shard in ``shard_image``, shape (n, 4)."""
+    table: Ints = np.empty((len(shard.rows), 4), np.int64)
+    table[:, 0] = ids[shard.number]
+    table[:, 1] = np.arange(len(shard.rows))
+    table[:, 2] = candidates.images.id[shard.rows]
+    table[:, 3] = candidates.images.label[shard.rows]
+    return table
 
 
 def store_exclusions(

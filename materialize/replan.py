@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from materialize import lease, ledger
 from materialize.candidates import Candidates, Mask, Split, load_blacklists, load_candidates
 from materialize.dataset import Dataset, load_dataset, require_same_recipe
-from materialize.layout import Ints, lay_out, plan_digest, shard_digest
+from materialize.layout import Ints, in_reading_order, lay_out, plan_digest, shard_digest
 from materialize.plan import PlanRequest, PlanSummary, layout_digests, require_order, summarise
 from materialize.plan_rows import (
     next_numbers,
@@ -182,8 +182,7 @@ def _rows_today(candidates: Candidates, splits: Sequence[Split], shard: _Placed,
     index = next(i for i, split in enumerate(splits) if split.id == shard.split)
     rows = rows[candidates.members[index][rows] & (candidates.outcome[rows] == 0)]
     if order != "shuffled":
-        images = candidates.images
-        rows = rows[np.lexsort((images.id[rows], images.member[rows], images.container[rows]))]
+        rows = in_reading_order(candidates.images, rows)
     return rows
 
 
@@ -192,7 +191,7 @@ def _digest_today(
 ) -> bytes:
     name = next(split.name for split in splits if split.id == shard.split)
     images = candidates.images
-    return shard_digest(recipe_digest, name, shard.ordinal, images.uuid[rows], images.label_digest[rows])
+    return shard_digest(recipe_digest, name, shard.ordinal, images.uuid[rows], candidates.digests_of(rows))
 
 
 def _relabelled(candidates: Candidates, shard: _Placed) -> int:

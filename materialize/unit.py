@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,7 +72,7 @@ class ContainerTask:
     kind: str
     size: int | None
     mtime_ns: int | None
-    images: tuple[ImageTask, ...]
+    images: Sequence[ImageTask]
 
 
 @dataclass(frozen=True, slots=True)

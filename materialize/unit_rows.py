@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import groupby
+from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from materialize.containers import Wanted
 from materialize.dataset import Dataset
 from materialize.ledger import UNFINISHED
 from materialize.order import reading_order
 from materialize.root import shard_path
-from materialize.unit import ContainerTask, ImageTask, LabelText, Place, ShardTask, UnitTask
-from tol_db.db.bulk import query, scalar, uuid_text
+from materialize.unit import ContainerTask, ImageTask, LabelText, ShardTask, UnitTask
+from materialize.unit_images import PackedImages
+from tol_db.db.bulk import query, scalar
 from tol_db.errors import InputError, InputMissing, RecipeChanged
 from tol_db.taxonomy.names import Lineage
 
@@ -28,6 +28,16 @@ FROM shard h
 JOIN shard_image m ON m.shard_id = h.id
 JOIN image i ON i.id = m.image_id
 WHERE h.work_unit_id = ? AND h.number BETWEEN ? AND ?
+"""
+
+_SOURCE = "i.container_id, i.member_index, i.id"
+_SHUFFLED = "h.number, m.position"
+
+# the labels of the same range, each once, by rowid in order
+LABELS = """
+SELECT id, common_name, kingdom, phylum, class, "order", family, genus, species FROM label
+WHERE id IN (SELECT m.label_id FROM shard h JOIN shard_image m ON m.shard_id = h.id
+             WHERE h.work_unit_id = ? AND h.number BETWEEN ? AND ?)
 """
 
 
@@ -77,29 +87,22 @@ def load_unit(conn: sa.Connection, dataset: Dataset, unit: int, shards: Sequence
     if scalar(conn, sql, (dataset.id,)) != dataset.recipe_digest:
         raise RecipeChanged(f"dataset {dataset.name!r} was planned anew meanwhile", hint="run again")
     tasks = tuple(_shards(conn, dataset, shards))
-    unit_id = next(query(conn, "SELECT id FROM work_unit WHERE dataset_id = ? AND number = ?", (dataset.id, unit)))[
-        0
-    ]
-    wanted = frozenset(shards)
-    rows = [row for row in query(conn, PLACES, (unit_id, min(shards), max(shards))) if row[7] in wanted]
-    lost = sum(row[2] is None or row[4] is None for row in rows)
-    if lost:
+    unit_id = scalar(conn, "SELECT id FROM work_unit WHERE dataset_id = ? AND number = ?", (dataset.id, unit))
+    where = (unit_id, min(shards), max(shards))
+    containers = _containers(conn, dataset, where, frozenset(shards))
+    if containers is None:
+        lost = sum((row[2] is None or row[4] is None) and row[7] in shards for row in query(conn, PLACES, where))
         raise InputError(
             f"work unit {unit}: {lost} planned images have no file any more",
             hint=f"bring the files back and run `tol-db ingest containers`, "
             f"or leave them out: `tol-db plan --dataset {dataset.name} --refresh`",
         )
-    if dataset.order == "shuffled":
-        rows.sort(key=lambda row: (row[7], row[8]))
-    else:
-        ranks = {id: rank for rank, id in enumerate(_container_order(conn, {row[2] for row in rows}))}
-        rows.sort(key=lambda row: (ranks[row[2]], row[4], row[0]))
     return UnitTask(
         dataset=dataset.uuid,
         number=unit,
         shards=tasks,
-        labels=_labels(conn, {row[9] for row in rows}),
-        containers=tuple(_containers(conn, rows)),
+        labels=_labels(conn, where),
+        containers=tuple(containers),
     )
 
 
@@ -117,51 +120,76 @@ def _shards(conn: sa.Connection, dataset: Dataset, numbers: Iterable[int]) -> It
         yield ShardTask(number, shard_path(dataset.recipe.size, name, ordinal), digest.hex(), planned)
 
 
-def _container_order(conn: sa.Connection, ids: set[int]) -> list[int]:
-    sql = """SELECT c.kind, s.key, c.path, c.id
+def _containers(
+    conn: sa.Connection, dataset: Dataset, where: tuple[int, int, int], shards: frozenset[int]
+) -> list[ContainerTask] | None:
+    """What is read, in order; None where an image has no file any more.
+
+    SQLite sorts, so that no list of all rows is ever in memory.
+    """
+    order = _SHUFFLED if dataset.order == "shuffled" else _SOURCE
+    found: list[tuple[int, PackedImages]] = []
+    last_container = last_image = None
+    for id, blob, container, member, index, offset, size, shard, position, label in query(
+        conn, f"{PLACES} ORDER BY {order}", where
+    ):
+        if shard not in shards:
+            continue
+        if container is None or index is None:
+            return None
+        if container != last_container:
+            found.append((container, PackedImages()))
+            last_container, last_image = container, None
+        images = found[-1][1]
+        if id != last_image:
+            images.add(blob, member, index, offset, size)
+            last_image = id
+        images.place(shard, position, label)
+    files = {id: _container(conn, id) for id, _ in found}
+    if dataset.order != "shuffled":
+        found.sort(key=lambda pair: files[pair[0]].order)
+    return [files[id].task(images) for id, images in found]
+
+
+@dataclass(frozen=True, slots=True)
+class _Container:
+    """A row of ``container``, with the folder of its source."""
+
+    path: str
+    kind: str
+    size: int | None
+    mtime_ns: int | None
+    root: str | None
+    source: str
+
+    @property
+    def order(self) -> tuple[bool, str, list[tuple[int, int, str]]]:
+        return reading_order(self.kind, self.source, self.path)
+
+    def task(self, images: Sequence[ImageTask]) -> ContainerTask:
+        if self.root is None:
+            raise InputMissing(f"{self.path}: its source has no folder", hint="run `tol-db ingest containers DIR`")
+        archive = self.kind != "directory"
+        return ContainerTask(
+            Path(self.root) / self.path,
+            self.kind,
+            self.size if archive else None,
+            self.mtime_ns if archive else None,
+            images,
+        )
+
+
+def _container(conn: sa.Connection, id: int) -> _Container:
+    sql = """SELECT c.path, c.kind, c.bytes, c.mtime_ns, s.root, s.key
              FROM container c JOIN source s ON s.id = c.source_id WHERE c.id = ?"""
-    rows = [next(query(conn, sql, (id,))) for id in ids]
-    rows.sort(key=lambda row: reading_order(*row[:3]))
-    return [row[3] for row in rows]
+    return _Container(*next(query(conn, sql, (id,))))
 
 
-def _labels(conn: sa.Connection, ids: set[int]) -> dict[int, LabelText]:
-    sql = """SELECT kingdom, phylum, class, "order", family, genus, species, common_name
-             FROM label WHERE id = ?"""
-    found = {}
-    for id in ids:
-        *ranks, common = next(query(conn, sql, (id,)))
-        found[id] = LabelText(Lineage.of(ranks), common)
-    return found
-
-
-def _containers(conn: sa.Connection, rows: list[tuple[object, ...]]) -> Iterable[ContainerTask]:
-    for container, inside in groupby(rows, key=lambda row: row[2]):
-        path, kind, size, mtime_ns, root = next(
-            query(
-                conn,
-                """SELECT c.path, c.kind, c.bytes, c.mtime_ns, s.root
-                   FROM container c JOIN source s ON s.id = c.source_id WHERE c.id = ?""",
-                (container,),
-            )
-        )
-        if root is None:
-            raise InputMissing(f"{path}: its source has no folder", hint="run `tol-db ingest containers DIR`")
-        archive = kind != "directory"
-        yield ContainerTask(
-            Path(root) / path,
-            kind,
-            size if archive else None,
-            mtime_ns if archive else None,
-            tuple(_images(inside)),
-        )
-
-
-def _images(rows: Iterable[tuple[object, ...]]) -> Iterable[ImageTask]:
-    for _, group in groupby(rows, key=lambda row: row[0]):
-        same = list(group)
-        _, blob, _, member, index, offset, size, *_ = same[0]
-        assert isinstance(blob, bytes)
-        key = uuid_text(blob)
-        places = tuple(Place(*row[7:10]) for row in same)  # type: ignore[arg-type]
-        yield ImageTask(key, Wanted(index, member or f"{key}.jpg", offset, size), places)  # type: ignore[arg-type]
+def _labels(conn: sa.Connection, where: tuple[int, int, int]) -> dict[int, LabelText]:
+    """The labels of a unit; a name that many have is kept once."""
+    names: dict[str, str] = {}
+    once = names.setdefault
+    return {
+        id: LabelText(Lineage.of([once(name, name) for name in ranks]), once(common, common))
+        for id, common, *ranks in query(conn, LABELS, where)
+    }

@@ -249,3 +249,38 @@ def test_the_published_licences_come_back_as_they_stand(db: Database) -> None:
     for blob, *values in stored:
         line = published[str(uuid.UUID(bytes=blob))]
         assert list(map(str, values)) == [line[column] for column in COLUMNS[1:]]
+
+
+@pytest.mark.parametrize("at", [0, 2, 3, 4])
+def test_a_row_that_has_no_place_changes_nothing_for_those_before_it(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
+) -> None:
+    """Rows go straight to their places until one cannot; then all are looked at again, with the same result."""
+    monkeypatch.setattr("tol_db.ingest.licences.BATCH", 2)
+    rows_ = [row(n, license_name=f"cc-{n}") for n in range(1, 5)]
+    result = ingest_licences(db, licences(tmp_path, *rows_[:at], row(99, license_name="cc-99"), *rows_[at:]))
+    assert (result.rows, result.images, result.changed, result.no_image) == (5, 4, 4, 1)
+    assert result.no_image_first == (f"line {at + 2}: {tree_id(99)}",)
+    names = [f"cc-{n}" for n in range(1, 5)]
+    names.insert(at, "cc-99")
+    assert [name for (name,) in rows(db, "SELECT name FROM licence ORDER BY id")] == names
+    stored = rows(db, "SELECT image_id, name FROM image_licence JOIN licence ON licence.id = licence_id ORDER BY 1")
+    assert stored == [(n, f"cc-{n}") for n in range(1, 5)]
+
+
+@pytest.mark.parametrize(
+    ("bad", "why"), [(b"caf\xe9", r"byte \d+ is not UTF-8 \(0xe9\)"), (b"a\0b", "holds a NUL character")]
+)
+@pytest.mark.parametrize("line", [2, 900, 1500])
+def test_a_fault_far_into_a_file_is_told_with_its_line(
+    db: Database, tmp_path: Path, bad: bytes, why: str, line: int
+) -> None:
+    """Lines are read in blocks of a MiB; 1,500 lines of 2 kB make three of them."""
+    path = licences(tmp_path, *(row(n, title="x" * 2000) for n in range(1, 1501)))
+    content = path.read_bytes().split(b"\n")
+    content[line - 1] = content[line - 1].replace(b"xxxxxx", bad, 1)
+    path.write_bytes(b"\n".join(content))
+    with pytest.raises(InputError, match=f"line {line}: {why}"):
+        ingest_licences(db, path)
+    assert rows(db, "SELECT count(*) FROM image_licence") == [(0,)]
+    assert rows(db, "SELECT count(*) FROM licence") == [(0,)]

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from tol_db.db.engine import raw
+
+if TYPE_CHECKING:  # most commands need no numpy, which takes long to import
+    import numpy as np
+    import numpy.typing as npt
+
+_ROWS = 64  # of one statement, 1,000 rows gain nothing more
 
 BATCH = 20_000
 """Rows that a caller may hold at a time: enough that a call costs nothing, few enough that memory is flat."""
@@ -30,6 +36,42 @@ def insert_many(conn: sa.Connection, sql: str, rows: Iterable[Sequence[Any]]) ->
     before = driver.total_changes
     driver.executemany(sql, rows)
     return driver.total_changes - before
+
+
+def insert_block(conn: sa.Connection, into: str, table: npt.NDArray[np.integer[Any]]) -> None:
+    """Insert the rows of an array of whole numbers, many by one statement: half the time of one by one.
+
+    Args:
+        conn: a write transaction.
+        into: table and columns as they stand in the statement: ``t (a, b)``.
+        table: shape (rows, columns).
+    """
+    width = table.shape[1]
+    row = f"({', '.join('?' * width)})"
+    values, step = table.ravel().tolist(), _ROWS * width
+    whole = len(values) // step * step
+    many = f"INSERT INTO {into} VALUES {', '.join([row] * _ROWS)}"  # noqa: S608
+    raw(conn).executemany(many, (values[at : at + step] for at in range(0, whole, step)))
+    one = f"INSERT INTO {into} VALUES {row}"  # noqa: S608
+    raw(conn).executemany(one, (values[at : at + width] for at in range(whole, len(values), width)))
+
+
+@contextmanager
+def without_indexes(conn: sa.Connection, table: str) -> Iterator[None]:
+    """Let the indexes of an empty table be built when it is full: sorted, in a third of the time.
+
+    A table with rows keeps its indexes; so do unique constraints. Within a write transaction: where the work
+    fails, the indexes come back with everything else.
+    """
+    sql = "SELECT name, sql FROM main.sqlite_schema WHERE tbl_name = ? AND type = 'index' AND sql IS NOT NULL"
+    indexes = list(query(conn, sql, (table,)))
+    if scalar(conn, f"SELECT EXISTS (SELECT 1 FROM main.{table})"):  # noqa: S608
+        indexes = []
+    for name, _ in indexes:
+        changes(conn, f"DROP INDEX main.{name}")
+    yield
+    for _, made in indexes:
+        changes(conn, made)
 
 
 def changes(conn: sa.Connection, sql: str, parameters: Sequence[Any] = ()) -> int:
@@ -71,4 +113,5 @@ def uuid_blob(text: object) -> bytes | None:
 
 def uuid_text(blob: bytes) -> str:
     """16 bytes as ``8-4-4-4-12`` lower-case hex."""
-    return str(uuid.UUID(bytes=blob))
+    text = blob.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

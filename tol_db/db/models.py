@@ -248,7 +248,7 @@ class EolImage(Base):
         ForeignKey("image.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
     content_id: Mapped[int] = mapped_column(index=True)
-    page_id: Mapped[int] = mapped_column(index=True)
+    page_id: Mapped[int]
 
 
 class Licence(Base):
@@ -507,14 +507,14 @@ class VerifyRun(Base):
 
 
 class Verification(Base):
-    """The last result of `verify` for a shard; it tells of the file that was there then (``checked_at``)."""
+    """The last result of each level of `verify` for a shard, of the file that was there then (``checked_at``)."""
 
     __tablename__ = "verification"
     shard_id: Mapped[int] = mapped_column(
         ForeignKey("shard.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
     run_id: Mapped[int] = mapped_column(ForeignKey("verify_run.id", ondelete="CASCADE"), index=True)
-    level: Mapped[str]
+    level: Mapped[str] = mapped_column(primary_key=True)
     outcome: Mapped[str]
     detail: Mapped[str | None] = mapped_column(comment="the first findings")
     findings: Mapped[int] = mapped_column(server_default="0")

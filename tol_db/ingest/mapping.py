@@ -144,7 +144,9 @@ def _take(conn: sa.Connection, path: Path, roots: Roots, tracker: progress.Track
     splits = take_splits(conn)
     tracker.advance(counts[SPLIT.name])
     images = _images_of(conn, tuple(ids.values()))
-    labelled = sum(apply_labels(conn, source) for source in ids.values())
+    labelled = sum(
+        apply_labels(conn, ids[source.key]) if source.labelled is None else source.labelled for source in taken
+    )
     return MappingResult(
         unchanged=False,
         path=path,

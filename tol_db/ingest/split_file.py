@@ -13,7 +13,7 @@ from tol_db.db.bulk import changes, insert_many, query, scalar, uuid_blob, uuid_
 from tol_db.db.engine import Database, raw
 from tol_db.errors import InputError, NameTaken, UsageError
 from tol_db.ingest.files import InputFile, look, record
-from tol_db.ingest.labels import CsvTable, TextInput, reading, shown
+from tol_db.ingest.text_files import CsvTable, TextInput, reading, shown
 from tol_db.split import Policy, add, find, policies, require_name
 
 NAMED: Final = 5
