@@ -19,7 +19,7 @@ import click
 
 from benchmarks.frame import Benchmark, Context, Result
 
-MODULES = ("images", "pool", "scan", "database", "ledger", "verify", "start")
+MODULES = ("images", "pool", "scan", "database", "ledger", "verify")
 """Modules of this package; each has a dict ``BENCHMARKS``: name → function."""
 
 

@@ -50,7 +50,7 @@ class BadShards:
 def run(folder: Path, *, good_shards: int, jobs: int, say: Callable[[str], None]) -> BadShards:
     """Write good shards, check them, damage others, check these."""
     folder.chmod(0o755)
-    tree = make_demo_tree(folder / "tree", images=max(240, 2 * good_shards))
+    tree = make_demo_tree(folder / "tree", images=max(240, 2 * good_shards + good_shards // 10))
     ingested = _ingested(folder, tree.tree, tree.rare_seen, tree.rare_unseen)
     good, alarms = _check_good(ingested, folder / "good", jobs)
     say(f"{alarms} false alarms on {good} good shards")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -84,7 +84,7 @@ class Wanted:
     size: int
 
 
-def read_members(path: Path, kind: str, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted, bytes]]:
+def read_members(path: Path, kind: str, wanted: Sequence[Wanted]) -> Generator[tuple[Wanted, bytes], None, None]:
     """The bytes of the wanted members of one container, in the order of their index.
 
     A tar.gz is streamed from its start to the last wanted member; a tar and a folder are read by offset and
@@ -111,7 +111,7 @@ def read_members(path: Path, kind: str, wanted: Sequence[Wanted]) -> Iterator[tu
         yield from _stream(path, wanted)
 
 
-def _stream(path: Path, wanted: Sequence[Wanted]) -> Iterator[tuple[Wanted, bytes]]:
+def _stream(path: Path, wanted: Sequence[Wanted]) -> Generator[tuple[Wanted, bytes], None, None]:
     remaining = iter(wanted)
     want = next(remaining, None)
     if want is None:

@@ -30,7 +30,15 @@ from typing import Any
 
 from PIL import Image, ImageFile, UnidentifiedImageError
 
-from materialize.image_memory import budget, estimate, is_decoded_row_by_row, make_room, pixels_openable
+from materialize.image_memory import (
+    MODEST,
+    budget,
+    estimate,
+    is_decoded_row_by_row,
+    is_modest,
+    make_room,
+    pixels_openable,
+)
 from materialize.image_modes import NoMeaning
 from materialize.image_resize import Box, resize
 from materialize.recipe import Recipe
@@ -333,7 +341,7 @@ def _refuse_too_large(image: ImageFile.ImageFile, stored: tuple[int, int], data:
 
 def _refuse_too_hungry(image: ImageFile.ImageFile, stored: tuple[int, int], data: bytes, recipe: Recipe) -> None:
     allowed = budget(recipe)
-    if allowed is None:
+    if allowed is None or (allowed >= MODEST and is_modest(image, stored, data, recipe)):
         return
     needed = estimate(image, stored, data, recipe)
     if needed > allowed:

@@ -33,6 +33,12 @@ WORKING, STRIPS = 1_600_000, 2_600_000
 MUCH = 100_000_000
 """Bytes; a picture that takes more is worth a millisecond of tidying up first."""
 
+MODEST_SIDE, MODEST_FILE = 1024, 4 << 20
+"""Pixels a side, and bytes, of a JPEG that takes little whatever its header says."""
+MODEST = 50_000_000
+"""Bytes that such a JPEG takes at most: file and metadata 16 MB, picture 4, coefficients of four components 11, the
+converted picture 8, the first pass 4, the rest 5."""
+
 WORST = 28
 """Bytes per pixel taken for formats without a figure of their own. Measured: QOI and DDS 7, SGI 6, TGA, PPM, PCX
 and IM 4.2, MSP and XBM 2.1; an icon may hold JPEG 2000, which is the costliest of all."""
@@ -104,6 +110,15 @@ def estimate(image: ImageFile.ImageFile, stored: tuple[int, int], data: bytes, r
     decoding = _picture(image) + _extra(image, image.format or "", stored, data)
     strips = 0 if image.mode in ("RGB", "L") and recipe.alpha == "drop" else STRIPS
     return len(data) + decoding + _resizing(image, recipe) + WORKING + strips
+
+
+def is_modest(image: ImageFile.ImageFile, stored: tuple[int, int], data: bytes, recipe: Recipe) -> bool:
+    """Whether a picture surely takes no more than ``MODEST`` bytes, as nearly all do: no need to estimate it."""
+    return (
+        image.format == "JPEG"
+        and max(*stored, recipe.width, recipe.height) <= MODEST_SIDE
+        and len(data) <= MODEST_FILE
+    )
 
 
 def _picture(image: ImageFile.ImageFile) -> int:

@@ -115,17 +115,15 @@ class GzipReader:
         self.trailing = False
 
     def read(self, size: int, /) -> bytes:
-        data = self._block[self._at : self._at + size]
-        self._at += len(data)
-        if len(data) == size:
-            return data
-        parts = [data]
-        left = size - len(data)
+        if len(self._block) - self._at >= size:
+            self._at += size
+            return self._block[self._at - size : self._at]
+        parts = [memoryview(self._block)[self._at :]]  # views: the bytes are copied once, by the join
+        left = size - len(parts[0])
         while left and self._more():
-            part = self._block[:left]
-            self._at = len(part)
-            left -= len(part)
-            parts.append(part)
+            parts.append(memoryview(self._block)[:left])
+            self._at = len(parts[-1])
+            left -= self._at
         return b"".join(parts)
 
     def skip(self, size: int, /) -> int:

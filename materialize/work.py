@@ -7,6 +7,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -16,14 +17,16 @@ from typing import Protocol
 from materialize.captions import texts
 from materialize.containers import read_members, storage_error
 from materialize.image import Rejected, convert
+from materialize.read_ahead import read_ahead
 from materialize.receipt import DIGEST_BYTES, Fact, LeftOut, Receipt, write_receipt
 from materialize.recipe import Recipe
-from materialize.shard import ShardWriter
+from materialize.root import require_mounted
+from materialize.shard import Part, ShardWriter, part
 from materialize.unit import ContainerTask, ImageTask, LabelText, Place, ShardTask, UnitTask
 from tol_db.errors import ContainerChanged, InputError, Interrupted
 
 LABELS_KEPT = 4096
-"""Labels whose ten texts are kept encoded: neighbours in an archive often share one."""
+"""Labels whose ten texts are kept ready to be written (3 KB): neighbours in an archive often share one."""
 
 
 @dataclass(slots=True)
@@ -125,15 +128,16 @@ class UnitWriter:
 
     def _read(self, container: ContainerTask) -> None:
         _require_unchanged(container)
+        wanted = [image.wanted for image in container.images]
+        members = read_ahead(read_members(container.path, container.kind, wanted), [want.size for want in wanted])
         images = iter(container.images)
-        for number, (_, data) in enumerate(
-            read_members(container.path, container.kind, [image.wanted for image in container.images]), 1
-        ):
-            if self.stopping():
-                raise Interrupted("stopped; what is complete is kept", hint="run the same command again")
-            self._place(next(images), data)
-            if number % 64 == 0 or number == len(container.images):
-                self.on_images(number % 64 or 64)
+        with closing(members):
+            for number, (_, data) in enumerate(members, 1):
+                if self.stopping():
+                    raise Interrupted("stopped; what is complete is kept", hint="run the same command again")
+                self._place(next(images), data)
+                if number % 64 == 0 or number == len(container.images):
+                    self.on_images(number % 64 or 64)
 
     def _place(self, image: ImageTask, data: bytes) -> None:
         converted = self._converted(image.key, data)
@@ -165,10 +169,11 @@ class UnitWriter:
         if converted.jpg is None:
             shard.left_out.append(LeftOut(place.position, converted.outcome, converted.detail))
         else:
-            shard.writer.add(key, (("jpg", converted.jpg), *self._parts(place.label)))
+            shard.writer.add(key, (part("jpg", converted.jpg), *self._parts(place.label)))
 
     def _opened(self, number: int) -> _OpenShard:
         if number not in self._open:
+            require_mounted(self.root)
             task = self._tasks.pop(number)
             writer = ShardWriter(self.root / task.path, self.token)
             self._open[number] = _OpenShard(task, writer, _utc(), time.monotonic())
@@ -200,9 +205,9 @@ class UnitWriter:
         del self._open[shard.task.number]
         self.on_shard(path)
 
-    def _encoded(self, label: int) -> tuple[tuple[str, bytes], ...]:
+    def _encoded(self, label: int) -> tuple[Part, ...]:
         text: LabelText = self.task.labels[label]
-        return tuple((ext, t.encode()) for ext, t in texts(text.lineage, text.common_name).items())
+        return tuple(part(ext, t.encode()) for ext, t in texts(text.lineage, text.common_name).items())
 
 
 def try_alone(task: UnitTask, key: str, recipe: Recipe, watch: Watch) -> None:

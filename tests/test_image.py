@@ -27,6 +27,7 @@ from PIL import Image, ImageFile, ImageOps
 import materialize.image
 import materialize.image_resize
 from materialize.image import LONGEST_SIDE, Converted, Rejected, convert
+from materialize.image_memory import MODEST, estimate, is_modest
 from materialize.recipe import BUILT_IN, CLEAN, TOL10M, Recipe
 from tests.shared_data import SHARED_DATA, needs_shared
 from tol_db.errors import UsageError
@@ -742,3 +743,28 @@ def test_mutated_images_are_written_or_rejected_and_nothing_else(data: st.DataOb
             assert rejected.detail.isprintable()
         else:
             assert Image.open(io.BytesIO(found.jpg)).size == recipe.size
+
+
+@given(
+    mode=st.sampled_from(["L", "RGB", "CMYK", "YCbCr"]),
+    progressive=st.booleans(),
+    subsampling=st.sampled_from([0, 1, 2]),
+    side=st.sampled_from([1, 1023, 1024]),
+    factors=st.binary(min_size=4, max_size=4),
+)
+@settings(max_examples=100, deadline=None)
+def test_a_modest_jpeg_never_takes_more_than_is_taken_for_granted(
+    mode: str, progressive: bool, subsampling: int, side: int, factors: bytes
+) -> None:
+    file = io.BytesIO()
+    Image.new(mode, (side, 1024)).save(file, "JPEG", progressive=progressive, subsampling=subsampling)
+    content = bytearray(file.getvalue())
+    frame = content.index(b"\xff\xc2" if progressive else b"\xff\xc0")
+    for number in range(content[frame + 9]):
+        content[frame + 11 + 3 * number] = factors[number]  # sampling factors that no writer writes
+    data = bytes(content)
+    for recipe in (CLEAN, CLEAN.with_(resampler="pillow-bicubic", width=1024, height=1024, alpha="white")):
+        image = Image.open(io.BytesIO(data), formats=("JPEG",))
+        assert is_modest(image, image.size, data, recipe)
+        assert estimate(image, image.size, data, recipe) <= MODEST
+    assert not is_modest(image, image.size, data, CLEAN.with_(width=1025))

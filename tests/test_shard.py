@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+from itertools import starmap
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,15 @@ from hypothesis import strategies as st
 
 from materialize import shard
 from materialize.receipt import Fact, LeftOut, Receipt, read_receipt, receipts_of, write_receipt
-from materialize.shard import ShardWriter, link_exclusively, member_header, sample_bytes, sha256_of, write_synced
+from materialize.shard import (
+    ShardWriter,
+    link_exclusively,
+    member_header,
+    part,
+    sample_bytes,
+    sha256_of,
+    write_synced,
+)
 from materialize.steps import SmallFile
 from tol_db.errors import CannotWrite, InputError, ShardConflict
 
@@ -24,7 +33,7 @@ PARTS = {"jpg": b"\xff\xd8" * 700, "taxon.txt": b"", "taxonTag.txt": "é".encode
 def write(final: Path, token: str = "aa", parts: dict[str, bytes] = PARTS) -> ShardWriter:
     writer = ShardWriter(final, token)
     for key in KEYS:
-        writer.add(key, parts.items())
+        writer.add(key, starmap(part, parts.items()))
     return writer
 
 
@@ -46,7 +55,7 @@ def test_bytes_equal_those_of_webdatasets_own_writer(samples: list[dict[str, byt
         key = f"{number:08x}-bad2-4af9-b4bd-b56f3bfd81f5"
         # webdataset writes the members of a sample sorted by name, as we do
         writer.write({"__key__": key, **sample})
-        ours += sample_bytes(key, sample.items())
+        ours += sample_bytes(key, starmap(part, sample.items()))
     writer.close()
     whole = ours + bytes(1024)
     whole += bytes(-len(whole) % shard.RECORD)
@@ -124,7 +133,7 @@ def test_a_full_disk_is_told_and_leaves_no_partial(tmp_path: Path) -> None:
     try:
         with pytest.raises(CannotWrite, match=r"shard-000000\.tar"):
             for _ in range(40):
-                writer.add(KEYS[0], [("jpg", bytes(100_000))])
+                writer.add(KEYS[0], [part("jpg", bytes(100_000))])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
         signal.signal(signal.SIGXFSZ, before)
