@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import multiprocessing.connection
 import os
 import resource
 import secrets
-import signal
 import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from materialize.books import Books
 from materialize.casualties import Casualties
-from materialize.child import WORKER_SIGNALS
+from materialize.child import how_it_ended, start_child
 from materialize.dataset import Dataset
 from materialize.ledger import Entry
 from materialize.reconcile import Findings
@@ -155,26 +152,8 @@ class Pool:
         job = self._next()
         if job is None:
             return
-        # spawn: a fork would carry the parent's open database into the child
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
         slot = Slot()
-        process = context.Process(
-            target=main, args=(theirs, self.database.absolute(), self.dataset, os.getpid(), slot), daemon=True
-        )
-        # until a worker has its own handlers, Ctrl-C in the terminal must not reach it; the tracker, which
-        # start() starts first, would unblock the signals again
-        resource_tracker.ensure_running()
-        signal.pthread_sigmask(signal.SIG_BLOCK, WORKER_SIGNALS)
-        try:
-            process.start()
-        except OSError as err:
-            raise TolDbError(
-                f"a worker process cannot be started: {err.strerror or err}", hint="use fewer --workers"
-            ) from err
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, WORKER_SIGNALS)
-            theirs.close()
+        process, ours = start_child(main, self.database.absolute(), self.dataset, os.getpid(), slot)
         worker = _Worker(process, ours, slot)
         self.workers.append(worker)
         self._give(worker, job)
@@ -281,7 +260,7 @@ class Pool:
     def _bury(self, worker: _Worker) -> None:
         """A worker died: what it died of is found out, and another process goes on."""
         worker.process.join(timeout=5)
-        how, decoding, order = _how_it_ended(worker.process), worker.slot.decoding(), worker.order
+        how, decoding, order = how_it_ended(worker.process), worker.slot.decoding(), worker.order
         worker.order = None
         if isinstance(order, Order):
             sweep_attempt(self.dataset.output_root, order.token)
@@ -349,11 +328,6 @@ def _was_interrupted(message: UnitEnded | Survived) -> bool:
 
 def _key_of(order: Order | Trial) -> str:
     return order.key if isinstance(order, Trial) else ""
-
-
-def _how_it_ended(process: BaseProcess) -> str:
-    code = process.exitcode
-    return signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
 
 
 def _affordable() -> int:

@@ -12,13 +12,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from materialize.child import WORKER_SIGNALS, die_with
+from materialize.child import WORKER_SIGNALS, die_with, how_it_ended, start_child
 from materialize.foreign.result import Collector, Kind, ShardCheck
 from materialize.foreign.shard import check_shard
 from materialize.stop import Stop
@@ -197,23 +196,8 @@ class Pool:
             self._end_all()
 
     def _start(self) -> None:
-        # spawn: a fork would carry the parent's threads and open files into the child
-        context = multiprocessing.get_context("spawn")
-        resource_tracker.ensure_running()
-        # until a worker has its own handlers, Ctrl-C in the terminal must not reach it
-        signal.pthread_sigmask(signal.SIG_BLOCK, WORKER_SIGNALS)
-        try:
-            ours, theirs = context.Pipe()
-            watch = SharedWatch()
-            process = context.Process(target=main, args=(theirs, os.getpid(), watch), daemon=True)
-            process.start()
-        except OSError as err:
-            raise TolDbError(
-                f"a worker process cannot be started: {err.strerror or err}", hint="use fewer --workers"
-            ) from err
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, WORKER_SIGNALS)
-        theirs.close()
+        watch = SharedWatch()
+        process, ours = start_child(main, os.getpid(), watch)
         self.workers.append(_Worker(process, ours, watch))
 
     def _turn(self) -> None:
@@ -270,7 +254,7 @@ class Pool:
             self.failed_starts += 1
             if self.failed_starts >= MOST_FAILED_STARTS:
                 raise TolDbError(
-                    f"worker processes end as soon as they start ({_how(worker.process)})",
+                    f"worker processes end as soon as they start ({how_it_ended(worker.process)})",
                     hint="use fewer --workers; if it persists, check the installation with `tol-db --version`",
                 )
         if job is not None:
@@ -282,7 +266,7 @@ class Pool:
     def _told(self, worker: _Worker) -> str:
         if worker.is_overdue:
             return f"decoding it took more than {self.image_timeout:g} s"
-        return f"checking it ended the process ({_how(worker.process)})"
+        return f"checking it ended the process ({how_it_ended(worker.process)})"
 
     def _try_again(self, job: Job, decoding: Decoding | None, how: str) -> None:
         deaths = self.deaths.setdefault(job.path, Counter())
@@ -311,8 +295,3 @@ class Pool:
         for worker in left:
             worker.process.join(timeout=10)  # one that waits for a dead mount cannot be ended
             worker.pipe.close()
-
-
-def _how(process: BaseProcess) -> str:
-    code = process.exitcode
-    return signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"

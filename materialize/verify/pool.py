@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import multiprocessing.connection
 import os
 import signal
@@ -10,12 +9,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from materialize.child import WORKER_SIGNALS
+from materialize.child import how_it_ended, start_child
 from materialize.dataset import Dataset
 from materialize.stop import Stop
 from materialize.verify.rows import ShardRow
@@ -88,23 +86,7 @@ class CheckPool:
             self._kill()
 
     def _start(self, shard: ShardRow) -> None:
-        # spawn: a fork would carry the parent's open database into the child
-        context = multiprocessing.get_context("spawn")
-        ours, theirs = context.Pipe()
-        arguments = (theirs, self.database.absolute(), self.dataset, self.level, os.getpid())
-        process = context.Process(target=main, args=arguments, daemon=True)
-        # as in the pool that writes: no signal before the worker ignores them, nor through the tracker
-        resource_tracker.ensure_running()
-        signal.pthread_sigmask(signal.SIG_BLOCK, WORKER_SIGNALS)
-        try:
-            process.start()
-        except OSError as err:
-            raise TolDbError(
-                f"a process cannot be started: {err.strerror or err}", hint="use fewer --workers"
-            ) from err
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, WORKER_SIGNALS)
-            theirs.close()
+        process, ours = start_child(main, self.database.absolute(), self.dataset, self.level, os.getpid())
         worker = _Worker(process, ours, shard)
         self.workers.append(worker)
         self._give(worker, shard)
@@ -143,7 +125,7 @@ class CheckPool:
         if self.stop.asked:
             return
         shard, code = worker.shard, worker.process.exitcode
-        how = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
+        how = how_it_ended(worker.process)
         if not worker.is_ready:
             self._again(shard, how)
         elif shard.id not in self.tried:
