@@ -431,16 +431,21 @@ def test_options_that_do_not_fit_together_are_refused(
 
 @contextmanager
 def stopped_midway(db: Path, *words: object) -> Iterator[tuple[subprocess.Popen[str], int]]:
-    """A verification that has entered some results and waits for the lock; yields it and how many."""
+    """A verification that has entered some results, and whose worker stands still; yields it and how many."""
     process = start(db, "verify", "--workers", "1", *words)
-    wait_for(lambda: rows(db, "SELECT count(*) FROM verify_run WHERE ended_at IS NULL") == [1], process)
-    while True:
-        with write_lock(db) as lock:
-            done = lock.execute("SELECT count(*) FROM verification").fetchone()[0]
-            if done >= 2:
-                yield process, done
-                return
-        time.sleep(0.005)
+    wait_for(lambda: workers_of(process), process)
+    (worker,) = workers_of(process)
+    done = 0
+    while done < 2:
+        os.kill(worker, signal.SIGCONT)
+        time.sleep(0.004)
+        os.kill(worker, signal.SIGSTOP)
+        before = -1
+        while done != before:  # the parent enters what the worker has sent
+            before = done
+            time.sleep(0.05)
+            done = rows(db, "SELECT count(*) FROM verification")[0]
+    yield process, done
 
 
 def test_a_killed_verification_goes_on_where_it_was(written: tuple[Path, Path]) -> None:

@@ -41,6 +41,7 @@ class FolderReport:
         decode: whether images were decoded.
         extensions: those that the most samples have.
         empty_members: members of no bytes that are no images; no fault.
+        empty_archives: whole archives without any member; no fault.
         shared_between: keys that folders share; no fault.
         shards_at_fault: how many have a finding.
         counts: findings by kind, whether listed or not.
@@ -57,6 +58,7 @@ class FolderReport:
     decode: bool
     extensions: tuple[str, ...]
     empty_members: int
+    empty_archives: int
     shared_between: tuple[FoldersShare, ...]
     shards_at_fault: int
     counts: tuple[KindCount, ...]
@@ -107,6 +109,7 @@ def check_folder(
         decode=decode,
         extensions=tally.extensions(),
         empty_members=tally.empty_members,
+        empty_archives=tally.empty_archives(),
         shared_between=shared,
         shards_at_fault=len(tally.faulty),
         counts=tally.counts(),

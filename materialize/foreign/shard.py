@@ -132,7 +132,7 @@ class _Checker:
             self.found.add(Kind.TRAILING_BYTES, None, remark)
         elif kind == "tar":
             self._check_end()
-        if not self.sets:
+        if not self.sets and self.members:
             self.found.add(Kind.EMPTY, None, "there is no sample in it")
 
     def _check_end(self) -> None:

@@ -77,6 +77,7 @@ class Tally:
         self.shards = self.samples = self.members = self.bytes = self.empty_members = 0
         self.numbers: Counter[Kind] = Counter()
         self.faulty: set[str] = set()
+        self._empty: set[str] = set()
         self._few: defaultdict[Kind, _Few] = defaultdict(_Few)
         self._sets: Counter[tuple[str, ...]] = Counter()
         self._samples: defaultdict[tuple[str, ...], _Few] = defaultdict(_Few)
@@ -92,6 +93,8 @@ class Tally:
         self.members += check.members
         self.bytes += check.size
         self.empty_members += check.empty_members
+        if not check.members:
+            self._empty.add(check.path)
         for finding in check.findings:
             self._list(finding)
         for count in check.counts:
@@ -113,6 +116,10 @@ class Tally:
 
     def counts(self) -> tuple[KindCount, ...]:
         return tuple(KindCount(kind, self.numbers[kind]) for kind in Kind if self.numbers[kind])
+
+    def empty_archives(self) -> int:
+        """Archives without any member in which nothing else was found, when all results are in."""
+        return len(self._empty - self.faulty)
 
     def extensions(self) -> tuple[str, ...]:
         """Those of the most samples; of as many, the larger set."""

@@ -62,6 +62,8 @@ def _lines(report: FolderReport) -> Iterator[str]:
         yield f"  {report.from_log:,} of the results are from an earlier run (--log)"
     if report.empty_members:
         yield f"  members without a byte, no fault: {report.empty_members:,}"
+    if report.empty_archives:
+        yield f"  archives without a member, no fault: {report.empty_archives:,}"
     for share in report.shared_between:
         folders = f"{_within(share.first, report)} and {_within(share.second, report)}"
         yield f"  keys that are both in {folders}, no fault between folders: {share.keys:,}"
