@@ -15,12 +15,19 @@ INFLATED = 256 * 1024
 """Bytes that are inflated at a time: they stay in the second-level cache."""
 
 
+INFLATERS = ("isal.isal_zlib", "zlib_ng.zlib_ng")
+"""Modules of the extra ``fast`` with the calls of the standard library's zlib, the fastest first: on photographs
+they take 0.6 and 0.8 of its time."""
+
+
 def _fastest_zlib() -> Any:
-    """zlib-ng where it is installed (the same calls), else the standard library's zlib."""
-    try:
-        return importlib.import_module("zlib_ng.zlib_ng")
-    except ImportError:
-        return zlib
+    """The first of the inflaters that is installed, else the standard library's zlib."""
+    for name in INFLATERS:
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    return zlib
 
 
 _zlib = _fastest_zlib()

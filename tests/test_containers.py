@@ -7,6 +7,7 @@ import gzip
 import io
 import os
 import random
+import re
 import shutil
 import struct
 import subprocess
@@ -220,14 +221,14 @@ def test_a_wrong_crc_is_found_when_nearly_all_members_were_read(tmp_path: Path) 
     names, err, damaged = fault(path, "tar_gz")
     assert names == [f"{i}.jpg" for i in range(len(names))]
     assert len(names) > 30  # what zlib holds when it finds the fault is lost: at most 256 KiB
-    assert "incorrect data check" in err.why
+    assert re.search("incorrect data check|Incorrect checksum", err.why)  # zlib's words, and isal's
     assert damaged
 
 
 def test_a_wrong_length_in_the_gzip_trailer_is_found(tmp_path: Path) -> None:
     path = stored(tmp_path, tar(FILES), "tar_gz")
     path.write_bytes(path.read_bytes()[:-4] + struct.pack("<I", 12))
-    assert "incorrect length check" in fault(path, "tar_gz")[1].why
+    assert re.search("incorrect length check|Incorrect checksum", fault(path, "tar_gz")[1].why)
 
 
 @pytest.mark.parametrize("data", [b"not an archive at all", bz2.compress(tar(FILES)), tar(FILES)])
