@@ -7,10 +7,12 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
@@ -269,6 +271,40 @@ def test_models_and_migrations_make_the_same_schema(db: Path) -> None:
     with open_database(db).engine.connect() as conn:
         context = MigrationContext.configure(conn, opts={"compare_server_default": True})
         assert compare_metadata(context, Base.metadata) == []
+
+
+def test_models_and_migrations_make_the_same_primary_keys(db: Path) -> None:
+    with open_database(db).engine.connect() as conn:  # which alembic does not compare
+        found = {
+            t.name: sa.inspect(conn).get_pk_constraint(t.name)["constrained_columns"]
+            for t in Base.metadata.sorted_tables
+        }
+    assert found == {t.name: [c.name for c in t.primary_key] for t in Base.metadata.sorted_tables}
+
+
+def test_an_early_table_of_verifications_gets_its_key(db: Path) -> None:
+    rows = dump(db)["verification"]
+    upgrade(db, "0004")
+    with closing(sqlite3.connect(db)) as connection:
+        (sql,) = connection.execute("SELECT sql FROM sqlite_schema WHERE name = 'verification'").fetchone()
+        of_index = "SELECT sql FROM sqlite_schema WHERE name = 'ix_verification_run_id'"
+        (index,) = connection.execute(of_index).fetchone()
+        early = sql.replace("PRIMARY KEY (shard_id, level)", "PRIMARY KEY (shard_id)")
+        assert early != sql
+        kept = connection.execute("SELECT * FROM verification GROUP BY shard_id").fetchall()
+        connection.executescript(f"DROP TABLE verification; {early}; {index}")
+        marks = ", ".join("?" * len(kept[0]))
+        connection.executemany(f"INSERT INTO verification VALUES ({marks})", kept)
+        connection.commit()
+    upgrade(db)
+    assert set(dump(db)["verification"]) <= set(rows)
+    with open_database(db).write() as conn:
+        changes(conn, "UPDATE verification SET level = 'default'")
+        changes(
+            conn,
+            """INSERT INTO verification SELECT shard_id, run_id, 'deep', outcome, detail, findings, bytes, seconds,
+                                               checked_at FROM verification""",
+        )
 
 
 def test_every_constraint_has_a_name() -> None:

@@ -18,7 +18,8 @@ from tests.shared_data import SHARED_DATA, needs_shared
 from tol_db.db.engine import Database, open_database
 from tol_db.db.migrate import init
 from tol_db.errors import InputError, InputMissing, UsageError
-from tol_db.ingest.labels import CsvTable, ingest_lookup, reading
+from tol_db.ingest.labels import ingest_lookup
+from tol_db.ingest.text_files import CsvTable, reading
 from tol_db.label import _BY_ID_OR_FILE, _EOL, _INAT21
 from tol_db.taxonomy.names import Lineage, common
 from tol_db.taxonomy.ranks import RANKS
@@ -218,8 +219,10 @@ def add_catalog_image(db: Database, row: dict[str, str]) -> None:
         )  # fmt: skip
 
 
+@pytest.mark.parametrize("only", ["", "AND i.label_id IS NULL"])
 @pytest.mark.parametrize("sql", [_EOL, _INAT21, _BY_ID_OR_FILE])
-def test_keys_are_looked_up_by_index(db: Database, sql: str) -> None:
+def test_keys_are_looked_up_by_index(db: Database, sql: str, only: str) -> None:
+    sql = sql.format(only=only)
     steps = [row[3] for row in rows(db, "EXPLAIN QUERY PLAN " + sql, 1)]
     assert {step for step in steps if step.startswith("SCAN")} <= {"SCAN i", "SCAN image", "SCAN n"}
     assert any("SEARCH" in step and "source_id=? AND key=?" in step for step in steps)
@@ -309,6 +312,7 @@ SEVEN = '["a", "b", "c", "d", "e", "f", "g"]'
         (f'{{"5": [{SEVEN}, 3]}}', "all of them texts"),
         ('{"5": [[1, 2, 3, 4, 5, 6, 7], ""]}', "all of them texts"),
         ('{"5": ["abcdefg", ""]}', "key '5'"),
+        (f'{{"4": [{SEVEN}, "z", 1], "5": ["abcdefg", "z", 1]}}', "key '5'"),
         (f'{{"x": [{SEVEN}, ""]}}', "key 'x': not a number"),
         (f'{{"-5": [{SEVEN}, ""]}}', "key '-5'"),
         (f'{{"5.0": [{SEVEN}, ""]}}', "key '5.0'"),

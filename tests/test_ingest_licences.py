@@ -256,7 +256,7 @@ def test_a_row_that_has_no_place_changes_nothing_for_those_before_it(
     db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int
 ) -> None:
     """Rows go straight to their places until one cannot; then all are looked at again, with the same result."""
-    monkeypatch.setattr("tol_db.ingest.licences.BATCH", 2)
+    monkeypatch.setattr("tol_db.ingest.licence_rows.BLOCK", 2)
     rows_ = [row(n, license_name=f"cc-{n}") for n in range(1, 5)]
     result = ingest_licences(db, licences(tmp_path, *rows_[:at], row(99, license_name="cc-99"), *rows_[at:]))
     assert (result.rows, result.images, result.changed, result.no_image) == (5, 4, 4, 1)

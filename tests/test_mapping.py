@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import signal
 import sqlite3
@@ -35,6 +36,7 @@ from tol_db.db.engine import Database
 from tol_db.errors import InputError, InputMissing, NameTaken, UsageError
 from tol_db.ingest.attached import Foreign
 from tol_db.ingest.containers import ingest_containers
+from tol_db.ingest.labels import ingest_lookup
 from tol_db.ingest.layout import Roots, find_roots
 from tol_db.ingest.mapping import ingest_mapping
 from tol_db.ingest.raw_folders import ingest_bioscan
@@ -524,3 +526,55 @@ def test_ctrl_c_within_a_statement_is_an_interruption_and_leaves_nothing(db: Dat
     assert child.returncode == 75, told
     assert "interrupted" in told
     assert dump(db) == before
+
+
+@pytest.mark.parametrize("keys", ["ids", "parts", "files", "ids without a name"])
+def test_a_first_mapping_brings_what_a_later_one_would(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: str
+) -> None:
+    """Into an empty table rows go in another way, labels and all; the result is the same, row by row."""
+    rows = small_rows()
+    parrot = [["Animalia", "Chordata", "Aves", "", "", "Parus", "major"], "Great tit"]
+    poppy = [["Plantae", "", "", "", "", "Papaver", "rhoeas"], ""]
+    nothing = [[""] * 7, ""]
+    bioscan: dict[str, object] = {}
+    for id, (part, name) in rows.bioscan.items():
+        match keys:
+            case "ids":
+                bioscan[tree_id(id).upper()] = parrot
+            case "ids without a name":
+                bioscan[tree_id(id)] = nothing
+            case _:
+                bioscan[f"part{part}/{name}" if keys == "parts" else name] = poppy
+    lookups = {
+        "eol": {str(page): parrot for _, page in list(rows.eol.values())[:2]},
+        "inat21": {"7": poppy, "8876": nothing},
+    }
+    mapping = written(tmp_path, rows)
+    dumps = []
+    for is_first in (True, False):
+        folder = tmp_path / str(is_first)
+        folder.mkdir()
+        db = new_database(folder)
+        for key, names in lookups.items():
+            path = tmp_path / f"{key}.json"
+            path.write_text(json.dumps(names), encoding="utf-8")
+            ingest_lookup(db, key, path)
+        _name_bioscan(db, tmp_path, keys, bioscan)
+        if not is_first:
+            monkeypatch.setattr("tol_db.ingest.mapping.is_first", lambda _conn: False)
+        result = ingest_mapping(db, mapping)
+        dumps.append(({k: v for k, v in dump(db).items() if k != "source_file"}, result.labelled))
+    assert dumps[0] == dumps[1]
+    assert dumps[0][1] == (4 if keys == "ids without a name" else 7)
+
+
+def _name_bioscan(db: Database, folder: Path, keys: str, names: dict[str, object]) -> None:
+    if keys.startswith("ids"):
+        path = folder / "bioscan.json"
+        path.write_text(json.dumps(names), encoding="utf-8")
+    else:
+        path = folder / "bioscan.tsv"
+        lines = ["image_file\torder\tfamily\tgenus\tspecies", *(f"{key}\tDiptera\t\t\t" for key in names)]
+        path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    ingest_lookup(db, "bioscan", path)

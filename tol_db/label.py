@@ -16,7 +16,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from tol_db.db.bulk import changes, insert_many, query, scalar
+from tol_db.db.bulk import changes, insert_many, no_cycles, query, scalar
 from tol_db.db.engine import raw
 from tol_db.errors import InputError
 from tol_db.taxonomy.names import Lineage
@@ -168,7 +168,7 @@ FROM (SELECT i.id, k.label_id
       FROM image i
       LEFT JOIN eol_image e ON e.image_id = i.id
       LEFT JOIN label_key k ON k.source_id = ?1 AND k.key = CAST(e.page_id AS TEXT)
-      WHERE i.source_id = ?1 AND coalesce(i.published_label_id, i.label_id) IS NOT k.label_id) AS n
+      WHERE i.source_id = ?1 {only} AND coalesce(i.published_label_id, i.label_id) IS NOT k.label_id) AS n
 WHERE image.id = n.id"""
 
 _INAT21: Final = """
@@ -177,7 +177,7 @@ FROM (SELECT i.id, k.label_id
       FROM image i
       LEFT JOIN container c ON c.id = i.container_id
       LEFT JOIN label_key k ON k.source_id = ?1 AND k.key = CAST(c.group_number AS TEXT)
-      WHERE i.source_id = ?1 AND coalesce(i.published_label_id, i.label_id) IS NOT k.label_id) AS n
+      WHERE i.source_id = ?1 {only} AND coalesce(i.published_label_id, i.label_id) IS NOT k.label_id) AS n
 WHERE image.id = n.id"""
 
 # The most exact of three keys decides, also when it says that there is no name. The inner select is an
@@ -193,7 +193,7 @@ FROM (SELECT i.id,
                          || substr(hex(treeoflife_id), 13, 4) || '-' || substr(hex(treeoflife_id), 17, 4)
                          || '-' || substr(hex(treeoflife_id), 21)) AS treeoflife_id,
                    substr(member, length(rtrim(member, replace(member, '/', ''))) + 1) AS file
-            FROM image WHERE source_id = ?1) AS i
+            FROM image i WHERE source_id = ?1 {only}) AS i
       LEFT JOIN container c ON c.id = i.container_id
       LEFT JOIN label_key u ON u.source_id = ?1 AND u.key = i.treeoflife_id
       LEFT JOIN label_key p ON p.source_id = ?1 AND p.key = 'part' || c.group_number || '/' || i.file
@@ -212,7 +212,8 @@ def gather_names(conn: sa.Connection, names: Iterable[NamedKey]) -> int:
     driver.execute("DROP TABLE IF EXISTS temp.gathered_name")
     driver.execute(_GATHERED)
     rows = ((n.place, n.key, *n.lineage.as_tuple(), n.common_name) for n in names)
-    return insert_many(conn, "INSERT INTO temp.gathered_name VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+    with no_cycles():
+        return insert_many(conn, "INSERT INTO temp.gathered_name VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
 
 
 def store_names(
@@ -257,7 +258,7 @@ def store_names(
     return stored
 
 
-def apply_labels(conn: sa.Connection, source: int) -> int:
+def apply_labels(conn: sa.Connection, source: int, *, only_missing: bool = False) -> int:
     """Give each image of a source the label that the source's lookup (``label_key``) has for it.
 
     An image whose key is not in the lookup, or stands there without a name, has no label afterwards. Only
@@ -267,12 +268,14 @@ def apply_labels(conn: sa.Connection, source: int) -> int:
         conn: a write transaction.
         source: id in the table ``source``; ``eol`` goes by page id, ``inat21`` by class number, any other
             source by TreeOfLife id, then ``part<N>/<file>``, then the file name.
+        only_missing: look at images without a label alone, where neither the lookup nor the others have changed.
 
     Returns:
         How many images have another label than before.
     """
     key = scalar(conn, "SELECT key FROM source WHERE id = ?", (source,))
-    return changes(conn, _STATEMENTS.get(key, _BY_ID_OR_FILE), (source,))
+    only = "AND i.label_id IS NULL" if only_missing else ""
+    return changes(conn, _STATEMENTS.get(key, _BY_ID_OR_FILE).format(only=only), (source,))
 
 
 _KEYS_OF_FILE: Final = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -72,6 +73,21 @@ def without_indexes(conn: sa.Connection, table: str) -> Iterator[None]:
     yield
     for _, made in indexes:
         changes(conn, made)
+
+
+@contextmanager
+def no_cycles() -> Iterator[None]:
+    """Let the collector of cycles rest while millions of rows stream by: they hold none, and it costs up to 30 %.
+
+    Memory is freed by reference counts all the same.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def changes(conn: sa.Connection, sql: str, parameters: Sequence[Any] = ()) -> int:

@@ -223,7 +223,7 @@ class LabelKey(Base):
 class Image(Base):
     __tablename__ = "image"
     id: Mapped[Key]
-    treeoflife_id: Mapped[Uuid] = mapped_column(unique=True)
+    treeoflife_id: Mapped[Uuid]
     source_id: Mapped[int] = _fk("source.id")
     container_id: Mapped[int | None] = mapped_column(ForeignKey("container.id"), index=True)
     member: Mapped[str | None] = mapped_column(comment="NULL: <treeoflife_id>.jpg")
@@ -237,6 +237,8 @@ class Image(Base):
     __table_args__ = (
         CheckConstraint("typeof(treeoflife_id) = 'blob' AND length(treeoflife_id) = 16", name="treeoflife_id"),
         CheckConstraint("member_index IS NULL OR container_id IS NOT NULL", name="located"),
+        # no constraint: an index can be built when the table has been filled
+        Index("ix_image_treeoflife_id", "treeoflife_id", unique=True),
     )
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 
-from tol_db.db.bulk import uuid_blob
+from tol_db.db.bulk import uuid_blob, uuid_text
 from tol_db.db.engine import CACHE_KIB, Database, file_uri, raw
 from tol_db.errors import CannotWrite, InputError, InputMissing, NotADatabase, printed
 from tol_db.ingest.files import escaped, is_stored
@@ -71,7 +71,8 @@ class Foreign:
 class WithForeign(Database):
     """Our database, each of whose connections has the other one attached as ``mapping``.
 
-    The SQL function ``id_blob(text)`` is there too: :func:`tol_db.db.bulk.uuid_blob`.
+    The SQL functions ``id_blob(text)`` and ``id_text(text)`` are there too: an id as 16 bytes
+    (:func:`tol_db.db.bulk.uuid_blob`), and in its canonical spelling; NULL for what is no id.
     """
 
     def __init__(self, db: Database, uri: str, path: Path) -> None:
@@ -81,6 +82,7 @@ class WithForeign(Database):
     def _connect(self) -> sqlite3.Connection:
         connection = super()._connect()
         connection.create_function("id_blob", 1, uuid_blob, deterministic=True)
+        connection.create_function("id_text", 1, _id_text, deterministic=True)
         connection.execute("PRAGMA trusted_schema = OFF")  # of the other one: it may call no function of ours
         try:
             connection.execute("ATTACH DATABASE ? AS mapping", (self._uri,))
@@ -165,6 +167,11 @@ def unreadable(path: Path, err: Exception) -> InputError:
     else:
         why = f"cannot be read: {printed(str(err))}"
     return InputError(f"{path}: {why}", hint="fetch it again; nothing was ingested")
+
+
+def _id_text(text: object) -> str | None:
+    blob = uuid_blob(text)
+    return None if blob is None else uuid_text(blob)
 
 
 def _stat(path: Path) -> tuple[int, int]:

@@ -21,7 +21,8 @@ from tol_db.db.bulk import changes, insert_many, query, scalar, utc_now
 from tol_db.db.engine import Database, raw
 from tol_db.errors import InputError, UsageError, printed
 from tol_db.ingest.files import InputFile, look, record, same_content
-from tol_db.ingest.labels import MAX_NAME, TextInput, json_items, reading, require_text, shown
+from tol_db.ingest.labels import MAX_NAME
+from tol_db.ingest.text_files import TextInput, json_items, reading, require_text, shown
 from tol_db.taxonomy.names import parse_blacklist_name
 from tol_db.taxonomy.ranks import RANKS
 

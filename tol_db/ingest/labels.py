@@ -14,15 +14,7 @@ from tol_db.db.bulk import query, uuid_blob, uuid_text
 from tol_db.db.engine import Database
 from tol_db.errors import InputError, UsageError
 from tol_db.ingest.files import SOURCES, InputFile, look, record, source_id
-from tol_db.ingest.text_files import (
-    MAX_LINE,
-    CsvTable,
-    TextInput,
-    json_items,
-    reading,
-    require_text,
-    shown,
-)
+from tol_db.ingest.text_files import CsvTable, TextInput, json_items, reading, require_text, shown
 from tol_db.label import (
     NOTHING,
     LabelsResult,
@@ -34,18 +26,6 @@ from tol_db.label import (
 )
 from tol_db.taxonomy.names import Lineage, normalise
 from tol_db.taxonomy.ranks import RANKS
-
-__all__ = [
-    "MAX_LINE",
-    "MAX_NAME",
-    "CsvTable",
-    "TextInput",
-    "ingest_lookup",
-    "json_items",
-    "reading",
-    "require_text",
-    "shown",
-]
 
 MAX_NAME: Final = 1_000
 """Longest name, characters: the published patterns take time that grows with the square of it."""
@@ -83,19 +63,17 @@ def ingest_lookup(db: Database, source_key: str, path: Path) -> LabelsResult:
     with db.write() as conn:
         source = source_id(conn, source_key)
         file = look(conn, f"labels:{source_key}", path)
-        identity, stored = _known(conn, source, file), NOTHING
+        identity = _known(conn, source, file)
         if identity is not None:
-            known = summarise(conn, path, source, identity, stored=NOTHING, images_changed=0)
             # whoever changes the key of an image labels it at once; to join ten million to their keys takes 14 s
-            if not known.images_unlabelled:
-                return known
-        if identity is None:
-            with reading(path) as text:
-                read = gather_names(conn, _names(text, source_key))
-                if not read:
-                    raise InputError(f"{path}: no entry in it", hint="is it the right file?")
-            identity = record(conn, file, sha256=text.digest(), rows=read, source=source)
-            stored = store_names(conn, source, resolution="published", origin=str(path), source_file=identity)
+            changed = apply_labels(conn, source, only_missing=True)
+            return summarise(conn, path, source, identity, stored=NOTHING, images_changed=changed)
+        with reading(path) as text:
+            read = gather_names(conn, _names(text, source_key))
+            if not read:
+                raise InputError(f"{path}: no entry in it", hint="is it the right file?")
+        identity = record(conn, file, sha256=text.digest(), rows=read, source=source)
+        stored = store_names(conn, source, resolution="published", origin=str(path), source_file=identity)
         changed = apply_labels(conn, source)
         return summarise(conn, path, source, identity, stored=stored, images_changed=changed)
 
@@ -144,10 +122,13 @@ class _Names:
         self._known: dict[object, tuple[Lineage, str]] = {}
 
     def of(self, key: str, value: Any) -> tuple[Lineage, str]:
-        try:
+        seen: tuple[object, ...] | None = None
+        # lists only: a text has parts too, which may be the seven names of a list that was met before
+        if type(value) is list and len(value) > 1 and type(value[0]) is list:
             seen = (*value[0], None, value[1], len(value))
+        try:
             found = self._known.get(seen)
-        except (TypeError, IndexError):  # of another shape, which is told of below
+        except TypeError:  # of another shape, which is told of below
             seen, found = None, None
         if found is None:
             ranks, common_name = _seven_and_common(self._file, f"key {shown(key)}", value)
@@ -171,9 +152,11 @@ def _seven_and_common(file: TextInput, where: str, value: Any) -> tuple[list[str
             f"{file.path}: {where}: {len(RANKS)} names and a common name, all of them texts, are wanted",
             hint="the names go from kingdom to species, with '' where there is none",
         )
-    for text in texts:
-        if len(require_text(file, where, text)) > MAX_NAME:
-            raise InputError(f"{file.path}: {where}: a name of {len(text):,} characters", hint="mend the file")
+    whole = "".join(texts)
+    if not (whole.isascii() and "\0" not in whole and len(whole) <= MAX_NAME):  # then each is as it should be
+        for text in texts:
+            if len(require_text(file, where, text)) > MAX_NAME:
+                raise InputError(f"{file.path}: {where}: a name of {len(text):,} characters", hint="mend the file")
     return texts[:-1], texts[-1]
 
 

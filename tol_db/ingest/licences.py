@@ -2,36 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 
-from tol_db.db.bulk import BATCH, changes, insert_many, query, scalar, uuid_blob, uuid_text
+from tol_db.db.bulk import changes, insert_many, no_cycles, query, scalar, uuid_text
 from tol_db.db.engine import Database, raw
 from tol_db.errors import InputError
-from tol_db.ingest.attached import enlarge, shrink
 from tol_db.ingest.files import InputFile, look, record, same_content
-from tol_db.ingest.text_files import CsvTable, TextInput, reading, shown
+from tol_db.ingest.licence_rows import rows
+from tol_db.ingest.licences_first import place_all
+from tol_db.ingest.text_files import reading
 
 KIND: Final = "licences"
 NAMED: Final = 5
 """How many rows are named in a result; the counts are complete."""
-
-_COLUMNS: Final = (
-    *("treeoflife_id", "eol_content_id", "eol_page_id", "md5", "medium_source_url"),
-    *("eol_full_size_copy_url", "license_name", "copyright_owner", "license_link", "title"),
-)
-
-# straight to its place, where the image is there and has the EOL ids of the row
-_PLACE: Final = """
-INSERT OR IGNORE INTO image_licence (image_id, licence_id, copyright_owner, title, medium_source_url,
-                                     eol_full_size_copy_url, md5)
-SELECT i.id, ?1, ?2, ?3, ?4, ?5, ?6 FROM image i LEFT JOIN eol_image e ON e.image_id = i.id
-WHERE i.treeoflife_id = ?7 AND (?8 IS NULL OR ?8 = e.content_id) AND (?9 IS NULL OR ?9 = e.page_id)"""
 
 _ROWS: Final = """
 CREATE TEMP TABLE licence_row (
@@ -170,10 +157,10 @@ def ingest_licences(db: Database, path: Path) -> LicencesResult:
         loaded = _load(conn, file, path)
         if loaded is not None:
             return loaded
-        with reading(path) as text:
+        with reading(path) as text, no_cycles():
             raw(conn).execute(_ROWS)
             read = insert_many(
-                conn, "INSERT INTO temp.licence_row VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", _rows(text)
+                conn, "INSERT INTO temp.licence_row VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows(text)
             )
             digest = text.digest()
         if not read:
@@ -182,28 +169,12 @@ def ingest_licences(db: Database, path: Path) -> LicencesResult:
 
 
 def _load(conn: sa.Connection, file: InputFile, path: Path) -> LicencesResult | None:
-    """The result of a first file each of whose rows has a place of its own; else None, and nothing has changed.
-
-    Two thirds of the time are saved where no row has to be kept aside, sorted and looked at again. The first
-    row that names no image, has other EOL ids or stands twice ends it.
-    """
-    if scalar(conn, "SELECT EXISTS (SELECT 1 FROM image_licence)"):
-        return None
-    driver = raw(conn)
-    driver.execute("SAVEPOINT licences")
-    enlarge(conn)  # ids come in any order
-    with reading(path) as text:
-        licences = _Licences(conn)
-        rows, read, clean = _rows(text), 0, True
-        while clean and (some := list(islice(rows, BATCH))):
-            read += len(some)
-            clean = insert_many(conn, _PLACE, licences.placed(some)) == len(some)
+    """The result of a first file each of whose rows has a place of its own; else None, and nothing has changed."""
+    with reading(path) as text, no_cycles():
+        read = place_all(conn, text)
         digest = text.digest()
-    shrink(conn)
-    if not (clean and read):
-        driver.execute("ROLLBACK TO licences")
+    if not read:
         return None
-    driver.execute("RELEASE licences")
     record(conn, file, sha256=digest, rows=read)
     return LicencesResult(
         unchanged=False,
@@ -219,32 +190,6 @@ def _load(conn: sa.Connection, file: InputFile, path: Path) -> LicencesResult | 
         other_keys=0,
         other_keys_first=(),
     )
-
-
-class _Licences:
-    """The ids of the licences, made as they are met."""
-
-    def __init__(self, conn: sa.Connection) -> None:
-        self._conn = conn
-        self._ids = {(name, link): id for id, name, link in query(conn, "SELECT id, name, link FROM licence")}
-
-    def placed(self, rows: Sequence[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-        """The parameters of ``_PLACE`` for rows of :func:`_rows`."""
-        new = {(row[7], row[9]): None for row in rows}.keys() - self._ids.keys()
-        if new:  # in the order of the file
-            for name, link in dict.fromkeys((row[7], row[9]) for row in rows):
-                if (name, link) in new:
-                    self._ids[name, link] = self._made(name, link)
-        ids = self._ids
-        return [
-            (ids[name, link], owner, title, medium, full, md5, blob, content, page)
-            for _, blob, content, page, md5, medium, full, name, owner, link, title in rows
-        ]
-
-    def _made(self, name: str, link: str) -> int:
-        changes(self._conn, "INSERT INTO licence (name, link) VALUES (?, ?)", (name, link))
-        found: int = scalar(self._conn, "SELECT last_insert_rowid()")
-        return found
 
 
 def _known(conn: sa.Connection, file: InputFile, path: Path) -> LicencesResult | None:
@@ -312,42 +257,6 @@ def _store(conn: sa.Connection, file: InputFile, path: Path, digest: bytes, read
 def _first(conn: sa.Connection, sql: str) -> list[str]:
     rows = query(conn, sql + " ORDER BY r.line LIMIT ?", (NAMED,))
     return [f"line {line}: {uuid_text(blob)}" for line, blob in rows]
-
-
-def _rows(file: TextInput) -> Iterator[tuple[Any, ...]]:
-    for line, values in CsvTable(file).rows(_COLUMNS):
-        treeoflife_id, content_id, page_id, md5, medium, full, name, owner, link, title = values
-        blob = uuid_blob(treeoflife_id)
-        if blob is None:
-            raise file.error(line, f"treeoflife_id {shown(treeoflife_id)} is not a uuid", "mend the file")
-        yield (
-            line,
-            blob,
-            _number(file, line, "eol_content_id", content_id),
-            _number(file, line, "eol_page_id", page_id),
-            _md5(file, line, md5),
-            *(medium, full, name, owner, link, title),
-        )
-
-
-def _number(file: TextInput, line: int, column: str, text: str) -> int | None:
-    if not text:
-        return None
-    if not (text.isdigit() and text.isascii() and len(text) <= 18):
-        raise file.error(line, f"{column} {shown(text)} is not a number", "mend the file, or leave it empty")
-    return int(text)
-
-
-def _md5(file: TextInput, line: int, text: str) -> bytes | None:
-    if text in ("", "not provided"):
-        return None
-    try:
-        digest = bytes.fromhex(text) if len(text) == 32 else b""
-    except ValueError:
-        digest = b""
-    if len(digest) != 16:
-        raise file.error(line, f"md5 {shown(text)} is not 32 hex digits", "mend the file, or leave it empty")
-    return digest
 
 
 def _require_agreement(conn: sa.Connection, path: Path) -> None:

@@ -22,6 +22,7 @@ from tol_db.errors import InputError
 from tol_db.ingest.attached import Foreign, attached, enlarge, shrink, unreadable
 from tol_db.ingest.files import InputFile, look, record, require_file, sha256_of, source_id
 from tol_db.ingest.layout import Roots
+from tol_db.ingest.mapping_first import insert_images, is_first
 from tol_db.ingest.mapping_images import (
     SourceRows,
     drop_keys_of_others,
@@ -132,10 +133,13 @@ def _take(conn: sa.Connection, path: Path, roots: Roots, tracker: progress.Track
     with _faults(conn, path):
         for table in SOURCES:
             require_mapped(conn, table.name)
-        for table in SOURCES:
-            root, read = folders.get(table.name), counts[table.name]
-            taken.append(take_images(conn, table, ids[table.name], root, read))
-            tracker.advance(read)
+        if is_first(conn):
+            taken = insert_images(conn, ids, folders, counts, tracker.advance)
+        else:
+            for table in SOURCES:
+                root, read = folders.get(table.name), counts[table.name]
+                taken.append(take_images(conn, table, ids[table.name], root, read))
+                tracker.advance(read)
         named = _require_distinct_rows(conn, path, taken, rows)
         if any(source.changed for source in taken):
             drop_keys_of_others(conn, ids["eol"])
@@ -179,6 +183,7 @@ def _faults(conn: sa.Connection, path: Path) -> Iterator[None]:
             for table in (*SOURCES, SPLIT):
                 require_ids(conn, path, table)
             require_distinct(conn, path, (SPLIT,))
+            require_distinct(conn, path, SOURCES)
         except sqlite3.OperationalError as fault:
             raise unreadable(path, fault) from fault
         if interrupted:  # Ctrl-C within id_blob; SQLite swallows the exception

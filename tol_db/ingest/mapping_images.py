@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from tol_db.db.bulk import changes, insert_many, query, scalar, without_indexes
+from tol_db.db.bulk import changes, insert_many, query, scalar
 from tol_db.errors import UsageError
 from tol_db.ingest.known_containers import are_raw, has_images
 from tol_db.ingest.layout import discover
@@ -35,7 +36,7 @@ class SourceRows:
 
 
 @dataclass(frozen=True, slots=True)
-class _Folders:
+class Folders:
     """How a table of the mapping names folders.
 
     Attributes:
@@ -49,29 +50,10 @@ class _Folders:
     path: str
 
 
-_FOLDERS = {
-    "inat21": _Folders("cls_num", "cls_name", "train/{0:05d}_{1}"),
-    "bioscan": _Folders("part", "''", "part{0}"),
+FOLDERS = {
+    "inat21": Folders("cls_num", "cls_name", "train/{0:05d}_{1}"),
+    "bioscan": Folders("part", "''", "part{0}"),
 }
-
-# Where there is no image yet, ids follow the order of the mapping, which is that of the archives, so that
-# a scan of one finds its rows side by side; and the keys need no look-up.
-_INSERT_EOL = f"""
-INSERT INTO image (id, treeoflife_id, source_id, label_id)
-SELECT m.rowid, id_blob(m.{ID}), ?, p.label_id
-FROM mapping.eol m NOT INDEXED LEFT JOIN temp.page_label p ON p.page_id = m.page_id
-WHERE true
-ON CONFLICT (treeoflife_id) DO NOTHING"""  # noqa: S608
-
-# pages as numbers: a label found so costs a tenth of one found by the page as text, and the row is written once
-_PAGE_LABELS = """
-INSERT INTO temp.page_label
-SELECT CAST(key AS INTEGER), label_id FROM label_key
-WHERE source_id = ? AND label_id IS NOT NULL AND key = CAST(CAST(key AS INTEGER) AS TEXT)"""
-
-_INSERT_EOL_KEYS = """
-INSERT INTO eol_image (image_id, content_id, page_id)
-SELECT m.rowid, m.content_id, m.page_id FROM mapping.eol m NOT INDEXED"""
 
 # content_id >= 0 holds for every row; it keeps SQLite from reading the ids in the order of their index.
 # A row whose source changes leaves all that was known of its place.
@@ -139,9 +121,6 @@ def take_images(conn: sa.Connection, table: Table, source: int, root: Path | Non
         root: folder of the source, where it is known.
         read: rows of the table.
     """
-    if table.name == "eol" and _is_first(conn):
-        new = _insert_eol(conn, source)
-        return SourceRows(table.name, read, new, 0, scalar(conn, "SELECT count(label_id) FROM image"))
     had_images = has_images(conn, table.name)
     images = _count(conn, "image")
     if table.name == "eol":
@@ -153,25 +132,6 @@ def take_images(conn: sa.Connection, table: Table, source: int, root: Path | Non
     if had_images and new + changed:
         _expect_again(conn, table.name, source)
     return SourceRows(table.name, read, new, changed)
-
-
-def _is_first(conn: sa.Connection) -> bool:
-    """Whether there is no image at all, and the mapping's table counts its rows from 1."""
-    sql = scalar(conn, "SELECT sql FROM mapping.sqlite_schema WHERE type = 'table' AND lower(name) = 'eol'")
-    if sql is None or "without" in sql.lower() or scalar(conn, "SELECT EXISTS (SELECT 1 FROM image)"):
-        return False
-    return bool(scalar(conn, "SELECT coalesce(min(rowid), 1) >= 1 FROM mapping.eol"))
-
-
-def _insert_eol(conn: sa.Connection, source: int) -> int:
-    changes(conn, "CREATE TEMP TABLE page_label (page_id INTEGER PRIMARY KEY, label_id INTEGER)")
-    changes(conn, _PAGE_LABELS, (source,))
-    new = changes(conn, _INSERT_EOL, (source,))
-    changes(conn, "DROP TABLE temp.page_label")
-    if new == _count(conn, "mapping.eol"):  # else an id stands twice, and the mapping is refused
-        with without_indexes(conn, "eol_image"):
-            changes(conn, _INSERT_EOL_KEYS)
-    return new
 
 
 def _upsert_eol(conn: sa.Connection, source: int) -> tuple[int, int]:
@@ -207,7 +167,20 @@ def images_in_mapping(conn: sa.Connection) -> int:
 
 
 def _take_files(conn: sa.Connection, table: Table, source: int, root: Path | None, had_images: bool) -> int:
-    columns = _FOLDERS[table.name]
+    with folders_of(conn, table, source, root) as words:
+        if had_images:
+            changes(conn, _LEFT.format(**words))
+        return changes(conn, _UPSERT_FILES.format(**words), (source,))
+
+
+@contextmanager
+def folders_of(conn: sa.Connection, table: Table, source: int, root: Path | None) -> Iterator[dict[str, str]]:
+    """The folders that a table of the mapping names, in ``temp.folder`` (number, name, container_id).
+
+    Containers are made for those that have none. Yields the words ``table``, ``number`` and ``name`` (columns of
+    the mapping, ``m``) for statements that join to them.
+    """
+    columns = FOLDERS[table.name]
     words = {"table": table.name, "number": columns.number}
     words["name"] = f"m.{columns.name}" if columns.name != "''" else columns.name
     changes(
@@ -228,11 +201,8 @@ def _take_files(conn: sa.Connection, table: Table, source: int, root: Path | Non
         _new_containers(conn, table.name, source, root),
     )
     _find_containers(conn, source)
-    if had_images:
-        changes(conn, _LEFT.format(**words))
-    touched = changes(conn, _UPSERT_FILES.format(**words), (source,))
+    yield words
     changes(conn, "DROP TABLE temp.folder")
-    return touched
 
 
 def _find_containers(conn: sa.Connection, source: int) -> None:
@@ -255,7 +225,7 @@ def _new_containers(
             on_disk.setdefault((found.group_number, found.group_name or ""), found.path)
     rows = list(query(conn, "SELECT number, name FROM temp.folder WHERE container_id IS NULL"))
     for number, name in rows:
-        path = on_disk.get((number, name)) or _FOLDERS[key].path.format(number, name)
+        path = on_disk.get((number, name)) or FOLDERS[key].path.format(number, name)
         yield source, path, number, name or None
 
 

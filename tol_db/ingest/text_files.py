@@ -219,7 +219,9 @@ def json_items(file: TextInput) -> Iterator[tuple[str | None, Any]]:
         if next(events)[0] not in ("start_map", "start_array"):
             raise ValueError("neither an object nor a list")
         for event, value in events:
-            if event == "map_key":
+            if event == "string" and lists:  # most of them
+                lists[-1].append(value)
+            elif event == "map_key":
                 key = value
             elif event == "start_array" and len(lists) < _DEPTH:
                 lists.append([])

@@ -14,12 +14,15 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tol_db.taxonomy.ranks import RANKS
 
 # On one line; the tag that closes need not be the one that opened.
 _ELEMENT = re.compile(r"<[^>\n]*>(.*?)</[^>\n]*>")
 
+_NAMES_KEPT = 1 << 16
+"""Names whose spelling is known again: those of higher ranks come over and over."""
 _NO_NAME = frozenset({"(unidentified)", "unknown", "pleasehelp"})
 
 _KINGDOM_SYNONYMS = {
@@ -102,12 +105,12 @@ def normalise(raw: Sequence[str]) -> Lineage:
     genus, species = _part_genus_from_species(genus, clean_species(species))
     # A cut, or a word taken out of the species, can lay bare an `unknown` or markup that was not seen before.
     return Lineage(
-        kingdom=_tidy(kingdom).capitalize(),
-        phylum=_tidy(phylum).capitalize(),
-        class_=_tidy(class_).capitalize(),
-        order=_tidy(order).capitalize(),
-        family=_tidy(family).capitalize(),
-        genus=_tidy(genus).capitalize(),
+        kingdom=_tidy_capitalised(kingdom),
+        phylum=_tidy_capitalised(phylum),
+        class_=_tidy_capitalised(class_),
+        order=_tidy_capitalised(order),
+        family=_tidy_capitalised(family),
+        genus=_tidy_capitalised(genus),
         species=_tidy(species),
     )
 
@@ -186,9 +189,15 @@ def _require_seven(ranks: Sequence[str]) -> None:
         raise ValueError(f"a label has seven names, {' '.join(RANKS)}, as strings; this is {ranks!r}")
 
 
+@lru_cache(_NAMES_KEPT)
 def _tidy(text: str) -> str:
     text = strip_html(text).lower()
     return "" if text in _NO_NAME else text
+
+
+@lru_cache(_NAMES_KEPT)
+def _tidy_capitalised(text: str) -> str:
+    return _tidy(text).capitalize()
 
 
 def _part_genus_from_species(genus: str, species: str) -> tuple[str, str]:
