@@ -26,9 +26,12 @@ from materialize.shard import sha256_of, sync_folder
 from tol_db.db.base import Outcome, ShardState
 from tol_db.db.bulk import query
 from tol_db.db.engine import Database
-from tol_db.errors import InputError, UsageError
+from tol_db.errors import InputError, ShardConflict, UsageError
 
 log = logging.getLogger(__name__)
+
+AT_A_TIME = 16
+"""Receipts that are entered in one transaction: the disk is waited for once a second, and others get their turn."""
 
 _PARTIAL = re.compile(
     r"\.(shard-\d{6,}\.tar|shard-\d{6,}-[0-9a-f]+\.json|attempt-[0-9a-f]+\.json|clock)\.[0-9a-f]+\.partial"
@@ -108,13 +111,15 @@ def reconcile(
     for note in found.over:
         note_path(dataset.output_root, note.token).unlink(missing_ok=True)
     receipts = receipts_of(dataset.output_root)  # of before: what comes meanwhile is not void
+    adoption = _Adoption(db, dataset, findings, guard)
     for shard in shards:
         between_steps()
         final = dataset.output_root / shard.path
         if shard.state in (ShardState.COMPLETE, ShardState.VERIFIED):
             _check_recorded(db, dataset, shard, final, findings, guard)
         elif os.path.lexists(final):
-            _judge(db, dataset, shard, final, receipts.get(shard.number, []), findings, by_stat, guard)
+            _judge(dataset, shard, final, receipts.get(shard.number, []), adoption, by_stat)
+    adoption.finish()
     _drop_void_receipts(db, dataset, receipts)
     return findings
 
@@ -181,14 +186,7 @@ def _check_recorded(
 
 
 def _judge(
-    db: Database,
-    dataset: Dataset,
-    shard: _Known,
-    final: Path,
-    receipts: list[Path],
-    findings: Findings,
-    by_stat: bool,
-    guard: Guard,
+    dataset: Dataset, shard: _Known, final: Path, receipts: list[Path], adoption: _Adoption, by_stat: bool
 ) -> None:
     """A file that has a final name and no record: the run died between link and commit, or it is not ours."""
     # what `verify` found bad may be untouched by inode, size and mtime all the same
@@ -198,19 +196,46 @@ def _judge(
         # listed again: a writer leaves its receipt before its file gets the name that was just seen
         receipts = receipts_of_shard(dataset.output_root, shard.number)
         receipt = matching_receipt(shard.digest, final, receipts, by_stat=by_stat)
-    if receipt is not None and _enter(db, dataset, receipt, guard):
-        findings.adopted.append(shard.number)
+    if receipt is not None:
+        adoption.add(receipt)
     elif os.path.lexists(final):
-        findings.set_aside.append(set_aside(final))
+        adoption.findings.set_aside.append(set_aside(final))
 
 
-def _enter(db: Database, dataset: Dataset, receipt: Receipt, guard: Guard) -> bool:
-    """Whether the ledger takes a receipt; one that makes no sense to it counts for nothing."""
-    try:
-        return ledger.commit(db, dataset, receipt, guard) is not ledger.Entry.OUTDATED
-    except InputError as err:
-        log.warning("%s", err)
-        return False
+class _Adoption:
+    """Receipts on their way into the ledger, some at a time; files that it does not take are set aside."""
+
+    def __init__(self, db: Database, dataset: Dataset, findings: Findings, guard: Guard) -> None:
+        self.findings = findings
+        self._db, self._dataset, self._guard = db, dataset, guard
+        self._waiting: list[Receipt] = []
+
+    def add(self, receipt: Receipt) -> None:
+        self._waiting.append(receipt)
+        if len(self._waiting) >= AT_A_TIME:
+            self.finish()
+
+    def finish(self) -> None:
+        """Enter what waits.
+
+        Raises:
+            ShardConflict: a shard was completed meanwhile, with other bytes.
+        """
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        entries = ledger.commit_all(self._db, self._dataset, waiting, self._guard)
+        for receipt, entry in zip(waiting, entries, strict=True):
+            final = self._dataset.output_root / receipt.path
+            if isinstance(entry, InputError):
+                log.warning("%s", entry)
+            if entry in (ledger.Entry.COMMITTED, ledger.Entry.KNOWN):
+                self.findings.adopted.append(receipt.shard)
+            elif not isinstance(entry, ShardConflict) and os.path.lexists(final):
+                self.findings.set_aside.append(set_aside(final))
+        for entry in entries:
+            if isinstance(entry, ShardConflict):
+                raise entry
 
 
 def matching_receipt(digest: bytes, final: Path, paths: list[Path], *, by_stat: bool = False) -> Receipt | None:

@@ -111,6 +111,9 @@ if os.environ.get("FAULT"):
     observe(_Fault(os.environ["FAULT"]))
 
 if __name__ == "__main__":
+    from materialize import reconcile
     from tol_db.cli import main
+
+    reconcile.AT_A_TIME = 2  # so that the few shards of a test are entered in several transactions
 
     main()
