@@ -8,14 +8,16 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import Any, TypeVar
 
 from tol_db.errors import TolDbError
+
+S = TypeVar("S")
 
 PR_SET_PDEATHSIG = 1
 WORKER_SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGUSR1})
@@ -34,23 +36,58 @@ def start_child(main: Callable[..., None], *arguments: Any) -> tuple[BaseProcess
     Raises:
         TolDbError: there is no memory, process number or open file left for it.
     """
-    # spawn: a fork would carry the parent's threads and open database into the child
-    context = multiprocessing.get_context("spawn")
-    # until a worker has its own handlers, Ctrl-C in the terminal must not reach it; the tracker, which start()
-    # starts first, would unblock the signals again
-    resource_tracker.ensure_running()
-    signal.pthread_sigmask(signal.SIG_BLOCK, WORKER_SIGNALS)
+    with _starting():
+        return _spawn(main, arguments)
+
+
+def start_watched_child(
+    main: Callable[..., None], *arguments: Any, shared: Callable[[], S]
+) -> tuple[BaseProcess, Connection, S]:
+    """As :func:`start_child`, with memory that both processes see.
+
+    Args:
+        main: gets its end of a pipe, the arguments, then what ``shared`` made.
+        shared: makes the memory.
+
+    Returns:
+        The process, our end of the pipe, and what ``shared`` made.
+
+    Raises:
+        TolDbError: there is no memory, process number or open file left for it, or for what both see.
+    """
+    with _starting():
+        seen_by_both = shared()
+        return *_spawn(main, (*arguments, seen_by_both)), seen_by_both
+
+
+@contextmanager
+def _starting() -> Iterator[None]:
+    """Signals that are meant for this process alone are held back; what there is too little of is told."""
     try:
-        ours, theirs = context.Pipe()
-        with theirs:
-            process = context.Process(target=main, args=(theirs, *arguments), daemon=True)
-            process.start()
+        # until a worker has its own handlers, Ctrl-C in the terminal must not reach it; the tracker, which
+        # start() starts first, would unblock the signals again
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, WORKER_SIGNALS)
+        yield
     except OSError as err:
         raise TolDbError(
             f"a worker process cannot be started: {err.strerror or err}", hint="use fewer --workers"
         ) from err
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WORKER_SIGNALS)
+
+
+def _spawn(main: Callable[..., None], arguments: tuple[Any, ...]) -> tuple[BaseProcess, Connection]:
+    # spawn: a fork would carry the parent's threads and open database into the child
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    with theirs:
+        try:
+            process = context.Process(target=main, args=(theirs, *arguments), daemon=True)
+            process.start()
+        except BaseException:
+            ours.close()
+            raise
     return process, ours
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tarfile
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -84,7 +84,7 @@ class Wanted:
     size: int
 
 
-def read_members(path: Path, kind: str, wanted: Sequence[Wanted]) -> Generator[tuple[Wanted, bytes], None, None]:
+def read_members(path: Path, kind: str, wanted: Iterable[Wanted]) -> Generator[tuple[Wanted, bytes], None, None]:
     """The bytes of the wanted members of one container, in the order of their index.
 
     A tar.gz is streamed from its start to the last wanted member; a tar and a folder are read by offset and
@@ -93,12 +93,20 @@ def read_members(path: Path, kind: str, wanted: Sequence[Wanted]) -> Generator[t
     Args:
         path: the container.
         kind: ``tar_gz``, ``tar`` or ``directory``.
-        wanted: the members; for a tar.gz in ascending order of index.
+        wanted: the members, each asked for when the one before it has been taken; for a tar.gz in ascending
+            order of index.
 
     Raises:
         ContainerChanged: it is not there, or a member is not what was scanned.
-        ContainerError: it cannot be read. Neither is ever the fault of one picture.
+        ContainerError: it cannot be read, or not be closed. Neither is ever the fault of one picture.
     """
+    try:
+        yield from _members(path, kind, wanted)
+    except OSError as err:  # whatever is not told of a member: some file systems find a fault when they close
+        raise storage_error(path, None, err) from err
+
+
+def _members(path: Path, kind: str, wanted: Iterable[Wanted]) -> Generator[tuple[Wanted, bytes], None, None]:
     if kind == "directory":
         for want in wanted:
             yield want, _read_file(path / want.name, path, want)
@@ -111,7 +119,7 @@ def read_members(path: Path, kind: str, wanted: Sequence[Wanted]) -> Generator[t
         yield from _stream(path, wanted)
 
 
-def _stream(path: Path, wanted: Sequence[Wanted]) -> Generator[tuple[Wanted, bytes], None, None]:
+def _stream(path: Path, wanted: Iterable[Wanted]) -> Generator[tuple[Wanted, bytes], None, None]:
     remaining = iter(wanted)
     want = next(remaining, None)
     if want is None:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from materialize.books import Books
 from materialize.casualties import Casualties
-from materialize.child import how_it_ended, start_child
+from materialize.child import how_it_ended, start_watched_child
 from materialize.dataset import Dataset
 from materialize.ledger import Entry
 from materialize.reconcile import Findings
@@ -152,8 +152,9 @@ class Pool:
         job = self._next()
         if job is None:
             return
-        slot = Slot()
-        process, ours = start_child(main, self.database.absolute(), self.dataset, os.getpid(), slot)
+        process, ours, slot = start_watched_child(
+            main, self.database.absolute(), self.dataset, os.getpid(), shared=Slot
+        )
         worker = _Worker(process, ours, slot)
         self.workers.append(worker)
         self._give(worker, job)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -20,15 +21,16 @@ BYTES = 2 << 20
 """Bytes that are kept ready at most. A larger member is read when it is asked for, not before."""
 
 
-def read_ahead(source: Generator[T, None, None], sizes: Sequence[int]) -> Generator[T, None, None]:
+def read_ahead(source: Generator[T, None, None], sizes: Iterable[int]) -> Generator[T, None, None]:
     """What ``source`` yields, in its order, read by a thread some steps ahead.
 
-    Close it (or exhaust it) to end the thread; a read that is under way is waited for. What the source raises is
-    raised here, after all that it yielded before.
+    Close it (or exhaust it) to end the thread; a read that is under way is waited for. What the source raises,
+    be it when it is closed, is raised here, after all that it yielded before; whoever has closed this is told
+    nothing more. A source that ends early ends this early: whoever knows what it is has to count.
 
     Args:
         source: yields one thing for each of ``sizes``; from now on only the thread runs it.
-        sizes: bytes that each of them takes.
+        sizes: bytes that each of them takes; the thread asks for each before it reads that thing.
     """
     line = _Line(source, sizes)
     thread = threading.Thread(target=line.fill, name="read-ahead", daemon=True)
@@ -47,7 +49,7 @@ class _Line(Generic[T]):
     reading a small file.
     """
 
-    def __init__(self, source: Generator[T, None, None], sizes: Sequence[int]) -> None:
+    def __init__(self, source: Generator[T, None, None], sizes: Iterable[int]) -> None:
         self._source, self._sizes = source, sizes
         self._changed = threading.Condition()
         self._ready: deque[tuple[T, int]] = deque()
@@ -58,23 +60,29 @@ class _Line(Generic[T]):
     def fill(self) -> None:
         """Runs in the thread."""
         try:
-            for size in self._sizes:
-                if not self._make_room(size):
-                    return
-                thing = next(self._source)
-                with self._changed:
-                    self._ready.append((thing, size))
-                    self._bytes += size
-                    del thing  # its memory belongs to whoever takes it
-                    if self._is_asked:
-                        self._changed.notify()
+            with closing(self._source):
+                self._read_all()
         except BaseException as fault:  # noqa: BLE001  it is raised again where the things are taken
             self._fault = fault
         finally:
-            self._source.close()
             with self._changed:
                 self._is_ended = True
                 self._changed.notify()
+
+    def _read_all(self) -> None:
+        for size in self._sizes:
+            if not self._make_room(size):
+                return
+            try:
+                thing = next(self._source)
+            except StopIteration:
+                return
+            with self._changed:
+                self._ready.append((thing, size))
+                self._bytes += size
+                del thing  # its memory belongs to whoever takes it
+                if self._is_asked:
+                    self._changed.notify()
 
     def taken(self) -> Iterator[T]:
         """All things in their order."""

@@ -22,7 +22,7 @@ from materialize.plan_rows import (
 )
 from materialize.recipe import check_resizer, digest, library_versions
 from tol_db.db.base import ShardState
-from tol_db.db.bulk import changes, insert_many, query, utc_now
+from tol_db.db.bulk import changes, insert_block, insert_many, query, utc_now
 from tol_db.db.engine import Database, raw
 
 
@@ -203,12 +203,9 @@ def _replace(conn: sa.Connection, shard: _Placed, candidates: Candidates, rows: 
     """Plan a shard anew: its receipts are void from now on, because its digest is another."""
     ledger.reopen(conn, [shard.id], ShardState.PLANNED, "planned anew")
     changes(conn, "DELETE FROM shard_image WHERE shard_id = ?", (shard.id,))
-    images, labels = candidates.images.id[rows].tolist(), candidates.images.label[rows].tolist()
-    insert_many(
-        conn,
-        "INSERT INTO shard_image (shard_id, position, image_id, label_id) VALUES (?, ?, ?, ?)",
-        ((shard.id, p, i, label) for p, (i, label) in enumerate(zip(images, labels, strict=True))),
-    )
+    columns = (np.full(len(rows), shard.id), np.arange(len(rows)), candidates.images.id[rows])
+    table = np.column_stack((*columns, candidates.images.label[rows]))
+    insert_block(conn, "shard_image (shard_id, position, image_id, label_id)", table)
     changes(conn, "UPDATE shard SET digest = ?, planned = ? WHERE id = ?", (now, len(rows), shard.id))
     changes(
         conn,

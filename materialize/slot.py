@@ -31,7 +31,11 @@ class Decoding:
 
 
 class Slot:
-    """One worker's place; made by the parent, handed to the worker when it is started."""
+    """One worker's place; made by the parent, handed to the worker when it is started.
+
+    Raises:
+        OSError: there is no memory or open file left for it.
+    """
 
     def __init__(self) -> None:
         self._shared: Any = get_context("spawn").RawArray("b", 1 + _ROW.size)

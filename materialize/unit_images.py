@@ -49,6 +49,11 @@ class PackedImages(Sequence[ImageTask]):
         self._places.extend((shard, position, label))
         self._ends[-1] += 3
 
+    @property
+    def sizes(self) -> Sequence[int]:
+        """Bytes of each image, without making any."""
+        return self._sizes
+
     def __len__(self) -> int:
         return len(self._members)
 

@@ -6,16 +6,17 @@ import hashlib
 import os
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from materialize.captions import texts
-from materialize.containers import read_members, storage_error
+from materialize.containers import Wanted, read_members, storage_error
 from materialize.image import Rejected, convert
 from materialize.read_ahead import read_ahead
 from materialize.receipt import DIGEST_BYTES, Fact, LeftOut, Receipt, write_receipt
@@ -128,16 +129,24 @@ class UnitWriter:
 
     def _read(self, container: ContainerTask) -> None:
         _require_unchanged(container)
-        wanted = [image.wanted for image in container.images]
-        members = read_ahead(read_members(container.path, container.kind, wanted), [want.size for want in wanted])
-        images = iter(container.images)
+        being_read: deque[ImageTask] = deque()  # each is made once, when the thread that reads comes to it
+        wanted = _wanted(container.images, being_read)
+        members = read_ahead(read_members(container.path, container.kind, wanted), _sizes(container.images))
+        number, planned = 0, len(container.images)
         with closing(members):
             for number, (_, data) in enumerate(members, 1):
                 if self.stopping():
                     raise Interrupted("stopped; what is complete is kept", hint="run the same command again")
-                self._place(next(images), data)
-                if number % 64 == 0 or number == len(container.images):
+                self._place(being_read.popleft(), data)
+                if number % 64 == 0 or number == planned:
                     self.on_images(number % 64 or 64)
+        if number < planned:
+            raise ContainerChanged(
+                container.path,
+                None,
+                f"it ended after {number:,} of {planned:,} planned images",
+                hint="run `tol-db ingest containers` on its folder, then `tol-db plan --refresh`",
+            )
 
     def _place(self, image: ImageTask, data: bytes) -> None:
         converted = self._converted(image.key, data)
@@ -208,6 +217,24 @@ class UnitWriter:
     def _encoded(self, label: int) -> tuple[Part, ...]:
         text: LabelText = self.task.labels[label]
         return tuple(part(ext, t.encode()) for ext, t in texts(text.lineage, text.common_name).items())
+
+
+@runtime_checkable
+class _Packed(Protocol):
+    """Images whose sizes are known without making them."""
+
+    @property
+    def sizes(self) -> Sequence[int]: ...
+
+
+def _sizes(images: Sequence[ImageTask]) -> Iterable[int]:
+    return images.sizes if isinstance(images, _Packed) else (image.wanted.size for image in images)
+
+
+def _wanted(images: Iterable[ImageTask], being_read: deque[ImageTask]) -> Iterator[Wanted]:
+    for image in images:
+        being_read.append(image)
+        yield image.wanted
 
 
 def try_alone(task: UnitTask, key: str, recipe: Recipe, watch: Watch) -> None:

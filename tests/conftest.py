@@ -4,27 +4,37 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests import slurm_cluster
+from tests.raw_trees import Rows, new_database, write_mapping, write_tree
 from tests.running import tol_db
 from tests.shared_data import SHARED_DATA
+from tol_db.db.engine import Database
 from tol_db.demo_tree import DemoTree, make_demo_tree
+from tol_db.ingest.mapping import ingest_mapping
 
-_skipped_though_there: list[str] = []
+_MUST_RUN = {
+    "shared": f"{SHARED_DATA} is there" if SHARED_DATA.is_dir() else "",
+    "slurm": "TOL_DB_REQUIRE_SLURM is set" if os.environ.get("TOL_DB_REQUIRE_SLURM") == "1" else "",
+}
+"""Mark → why tests with it may not be skipped here, if they may not."""
+_skipped_nevertheless: dict[str, list[str]] = {}
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
-    if report.skipped and "shared" in report.keywords and SHARED_DATA.is_dir():
-        _skipped_though_there.append(report.nodeid)
+    for mark, reason in _MUST_RUN.items():
+        if report.skipped and mark in report.keywords and reason:
+            _skipped_nevertheless.setdefault(reason, []).append(report.nodeid)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Published inputs that are there must be used: a skip then is a failure."""
-    if _skipped_though_there and not hasattr(session.config, "workerinput"):
-        told = f"skipped although {SHARED_DATA} is there: {', '.join(_skipped_though_there)}"
+    """Published inputs that are there must be used, and a cluster that is asked for: a skip then is a failure."""
+    if _skipped_nevertheless and not hasattr(session.config, "workerinput"):
+        told = "\n".join(f"skipped although {why}: {', '.join(ids)}" for why, ids in _skipped_nevertheless.items())
         reporter = session.config.pluginmanager.get_plugin("terminalreporter")
         if reporter is not None:
             reporter.write_line(told, red=True)
@@ -92,3 +102,33 @@ def demo_db(_demo_ingested: Path, tmp_path: Path) -> Path:
 def corpus_db(_corpus_ingested: Callable[[str], Path], tmp_path: Path) -> Callable[[str], Path]:
     """corpus_db("dev"): a published corpus, ingested with its rare-species lists."""
     return lambda name: _copy(_corpus_ingested(name), tmp_path)
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Database:
+    """An empty database."""
+    return new_database(tmp_path)
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A raw TreeOfLife-10M tree of ten images, made by hand."""
+    return write_tree(tmp_path)
+
+
+@pytest.fixture
+def eol(db: Database, tmp_path: Path) -> Path:
+    """A folder for EOL archives; the mapping names the images 1 to 9, content 10 × n, page n."""
+    write_mapping(tmp_path / "mapping.sqlite", Rows(eol={n: (10 * n, n) for n in range(1, 10)})).close()
+    ingest_mapping(db, tmp_path / "mapping.sqlite")
+    (tmp_path / "eol").mkdir()
+    return tmp_path / "eol"
+
+
+@pytest.fixture(scope="session")
+def slurm() -> Iterator[slurm_cluster.Cluster]:
+    """A real cluster of four nodes; tests that use it stand in one file, so that one process of xdist has it."""
+    if missing := slurm_cluster.what_is_missing():
+        pytest.skip(missing)
+    with slurm_cluster.running(nodes=4) as cluster:
+        yield cluster

@@ -14,7 +14,6 @@ import pytest
 from materialize.archive import Archive
 from materialize.containers import Wanted, read_members
 from tests.raw_trees import (
-    Rows,
     counters_hold,
     dump,
     jpg,
@@ -28,7 +27,6 @@ from tests.raw_trees import (
     tree_id,
     write_archive,
     write_files,
-    write_mapping,
     write_tree,
 )
 from tests.running import start, tol_db
@@ -38,26 +36,6 @@ from tol_db.ingest.containers import ingest_containers
 from tol_db.ingest.layout import Roots, find_roots
 from tol_db.ingest.mapping import ingest_mapping
 from tol_db.ingest.tol10m import ingest_tree
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Database:
-    return new_database(tmp_path)
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    return write_tree(tmp_path)
-
-
-@pytest.fixture
-def eol(db: Database, tmp_path: Path) -> Path:
-    """A folder for EOL archives; the mapping names the images 1 to 9, content 10 × n, page n."""
-    write_mapping(tmp_path / "mapping.sqlite", Rows(eol={n: (10 * n, n) for n in range(1, 10)})).close()
-    ingest_mapping(db, tmp_path / "mapping.sqlite")
-    (tmp_path / "eol").mkdir()
-    return tmp_path / "eol"
-
 
 # ------------------------------------------------------------------ again
 

@@ -23,7 +23,6 @@ from tests.raw_trees import (
     jpg,
     located,
     names,
-    new_database,
     rows_of,
     scan,
     small_rows,
@@ -44,26 +43,6 @@ from tol_db.ingest.layout import Roots, discover, find_roots, find_tree, natural
 from tol_db.ingest.mapping import ingest_mapping
 from tol_db.ingest.scan import NOT_PLAIN, SUBFOLDER
 from tol_db.ingest.tol10m import ingest_tree
-
-
-@pytest.fixture
-def db(tmp_path: Path) -> Database:
-    return new_database(tmp_path)
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    return write_tree(tmp_path)
-
-
-@pytest.fixture
-def eol(db: Database, tmp_path: Path) -> Path:
-    """A folder for EOL archives; the mapping names the images 1 to 9, content 10 × n, page n."""
-    write_mapping(tmp_path / "mapping.sqlite", Rows(eol={n: (10 * n, n) for n in range(1, 10)})).close()
-    ingest_mapping(db, tmp_path / "mapping.sqlite")
-    (tmp_path / "eol").mkdir()
-    return tmp_path / "eol"
-
 
 # ------------------------------------------------------------------ archives and the mapping
 

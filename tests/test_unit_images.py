@@ -32,6 +32,7 @@ def test_each_image_is_the_one_that_was_added(tasks: list[ImageTask]) -> None:
         name = wanted.name or f"{task.key}.jpg"
         expected.append(ImageTask(task.key, Wanted(wanted.index, name, wanted.offset, wanted.size), task.places))
     assert list(packed) == expected
+    assert list(packed.sizes) == [task.wanted.size for task in expected]
     assert [packed[at] for at in range(len(packed))] == expected
     assert list(packed[1:]) == expected[1:]
     assert list(packed[-1:]) == expected[-1:]

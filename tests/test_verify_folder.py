@@ -191,7 +191,7 @@ NOT_FOUND = {
     "samples in another order": "likewise",
     "shard of another dataset": "likewise",
     "gone": "likewise",
-    "no samples": "a whole archive: where all images of a shard were left out it is good; counted",
+    "no samples": "a whole empty archive: where all images of a shard were left out it is good; counted",
 }
 """What a check without a database cannot know, and why."""
 
@@ -263,6 +263,52 @@ def test_a_cut_within_the_padding_is_seen_beside_other_shards(tmp_path: Path) ->
     report = check(tmp_path)
     assert kinds(report) == {"missing_end_mark": 1}
     assert report.findings[0].shard.endswith("3.tar")
+
+
+def of_blocks(path: Path, members: list[tuple[str, bytes]], record: int) -> Path:
+    """A shard whose end is padded to a multiple of ``record`` bytes, as ``tar -b`` does."""
+    content = tar(path, members).read_bytes().rstrip(b"\0")
+    content += bytes(-len(content) % 512 + 1024)
+    path.write_bytes(content + bytes(-len(content) % record))
+    return path
+
+
+@pytest.mark.parametrize("number_of_good", [0, 1, 3, 5])
+@pytest.mark.parametrize("equal", [True, False])
+def test_shards_of_nothing_but_zeros_are_never_whole(tmp_path: Path, number_of_good: int, equal: bool) -> None:
+    for number in range(number_of_good):
+        tar(tmp_path / f"good{number}.tar", good(f"k{number}-", 90 if equal else 90 + 5 * number))
+    size = (tmp_path / "good0.tar").stat().st_size if number_of_good else 20 * 10_240
+    for number in range(3):
+        (tmp_path / f"lost{number}.tar").write_bytes(bytes(size))
+    report = check(tmp_path)
+    assert [Path(finding.shard).stem for finding in report.findings] == ["lost0", "lost1", "lost2"]
+    assert (kinds(report), report.empty_archives, report.shards_at_fault) == ({"truncated": 3}, 0, 3)
+    (tmp_path / "empty.tar").write_bytes(bytes(10_240))
+    report = check(tmp_path)
+    assert (kinds(report), report.empty_archives, report.shards_at_fault) == ({"truncated": 3}, 1, 3)
+
+
+def test_an_empty_archive_may_be_as_long_as_the_records_of_the_others(tmp_path: Path) -> None:
+    for number in range(6):
+        of_blocks(tmp_path / f"{number}.tar", good(f"k{number}-", 3 + 7 * number), 128 * 512)
+    of_blocks(tmp_path / "empty.tar", [], 128 * 512)
+    assert kinds(check(tmp_path)) == {}
+    of_blocks(tmp_path / "lost.tar", [], 129 * 512)
+    assert kinds(check(tmp_path)) == {"truncated": 1}
+
+
+def test_a_set_without_any_sample_is_a_finding(tmp_path: Path) -> None:
+    for number in range(3):
+        tar(tmp_path / f"{number}.tar", [])
+    report = check(tmp_path)
+    assert kinds(report) == {"empty": 1}
+    assert (report.empty_archives, report.shards_at_fault) == (0, 3)
+    done = tol_db(NO_DATABASE, "verify", tmp_path, expect=1)
+    assert "no shard of the whole set has a sample" in done.stdout
+    tar(tmp_path / "3.tar", good("k", 1))
+    report = check(tmp_path)
+    assert (kinds(report), report.empty_archives) == ({}, 3)
 
 
 def test_gzip_that_is_cut_or_broken_is_told(tmp_path: Path) -> None:

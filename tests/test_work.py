@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
+import os
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Generator
+import tracemalloc
+import uuid
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -17,14 +21,21 @@ from hypothesis import strategies as st
 from materialize.archive import plain_file
 from materialize.containers import Wanted, read_members
 from materialize.read_ahead import BYTES, MEMBERS, read_ahead
-from tol_db.errors import ContainerChanged
+from materialize.recipe import TOL10M
+from materialize.root import MARKER
+from materialize.slot import Slot
+from materialize.unit import ContainerTask, ImageTask, LabelText, ShardTask, UnitTask
+from materialize.unit_images import PackedImages
+from materialize.work import UnitWriter
+from tol_db.errors import ContainerChanged, ContainerError, Interrupted
+from tol_db.taxonomy.names import normalise
 
 
 class Source:
     """Yields a number for each size, and keeps account of what was asked of it."""
 
-    def __init__(self, sizes: list[int], fault_at: int | None = None) -> None:
-        self.sizes, self.fault_at = sizes, fault_at
+    def __init__(self, sizes: list[int], fault_at: int | None = None, close_fault: str = "") -> None:
+        self.sizes, self.fault_at, self.close_fault = sizes, fault_at, close_fault
         self.read: list[int] = []
         self.is_closed = False
 
@@ -37,6 +48,8 @@ class Source:
                 yield number
         finally:
             self.is_closed = True
+            if self.close_fault:
+                raise OSError(116, self.close_fault)
 
     def ahead(self) -> Generator[int, None, None]:
         return read_ahead(self.things(), self.sizes)
@@ -99,6 +112,124 @@ def test_a_fault_is_told_after_all_that_was_read_before_it() -> None:
     assert threads() == []
 
 
+def test_a_source_that_cannot_be_closed_is_told_and_nobody_waits_for_ever() -> None:
+    things = Source([100] * 40, close_fault="Stale file handle").ahead()
+    told: list[object] = []
+
+    def take() -> None:
+        try:
+            told.extend(things)
+        except OSError as err:
+            told.append(err.strerror)
+
+    taker = threading.Thread(target=take, daemon=True)  # it may never end: that is the fault looked for
+    taker.start()
+    taker.join(timeout=30)
+    assert not taker.is_alive()
+    assert told == [*range(40), "Stale file handle"]
+    assert threads() == []
+
+
+def test_whoever_stops_early_is_not_told_that_the_source_cannot_be_closed() -> None:
+    source = Source([100] * 40, close_fault="Stale file handle")
+    with closing(source.ahead()) as things:
+        assert list(islice(things, 3)) == [0, 1, 2]
+    assert source.is_closed
+    assert threads() == []
+
+
+def test_a_source_that_ends_early_ends_what_is_read_ahead_of_it() -> None:
+    source = Source([100] * 20)
+    assert list(read_ahead(source.things(), [100] * 30)) == list(range(20))
+    assert threads() == []
+
+
+@pytest.mark.parametrize("kind", ["tar", "tar_gz"])
+def test_an_archive_that_cannot_be_closed_is_named(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.tar"
+    wanted = archive(path, 3, "" if kind == "tar" else "gz")
+    members = read_members(path, kind, wanted)
+    assert next(members)[0] == wanted[0]
+    (fd,) = [int(entry.name) for entry in Path("/proc/self/fd").iterdir() if opened(entry) == path]
+    os.close(fd)  # behind its back: closing it fails, as it may on a network file system
+    with pytest.raises(ContainerError, match=r"a\.tar: Bad file descriptor"):
+        members.close()
+
+
+def opened(fd: Path) -> Path | None:
+    try:
+        return fd.readlink()
+    except OSError:  # that of the listing itself
+        return None
+
+
+def archive(path: Path, number: int, compression: str = "") -> list[Wanted]:
+    """An archive of so many members which are no pictures; where they lie."""
+    with tarfile.open(path, f"w:{compression}" if compression else "w") as writer:
+        for n in range(number):
+            info = tarfile.TarInfo(f"{uuid.UUID(int=n)}.jpg")
+            info.size = 100
+            writer.addfile(info, io.BytesIO(bytes([n % 256]) * 100))
+    with tarfile.open(path) as reader:
+        return [Wanted(n, info.name, info.offset_data, info.size) for n, info in enumerate(reader)]
+
+
+def unit(path: Path, wanted: list[Wanted], images: PackedImages) -> UnitTask:
+    """These members of an archive, all of one shard."""
+    for position, want in enumerate(wanted):
+        images.add(uuid.UUID(int=want.index).bytes, None, want.index, want.offset, want.size)
+        images.place(0, position, 1)
+    status = path.stat()
+    shard = ShardTask(0, Path("224x224/train/shard-000000.tar"), "00" * 32, len(wanted))
+    label = LabelText(normalise(["Animalia", "Chordata", "Aves", "", "", "Parus", "major"]), "Great tit")
+    container = ContainerTask(path, "tar", status.st_size, status.st_mtime_ns, images)
+    return UnitTask("x", 0, (shard,), {1: label}, (container,))
+
+
+def writer(task: UnitTask, root: Path, stop_after: int | None = None) -> UnitWriter:
+    asked = iter(range(10**9))
+    root.mkdir()
+    (root / MARKER).touch()
+    return UnitWriter(
+        task,
+        TOL10M,
+        root,
+        "token",
+        watch=Slot(),
+        verdicts={},
+        on_shard=lambda _: None,
+        stopping=lambda: stop_after is not None and next(asked) >= stop_after,
+    )
+
+
+class Short(PackedImages):
+    """One image fewer is read than was planned."""
+
+    def __iter__(self) -> Iterator[ImageTask]:
+        return islice(super().__iter__(), len(self) - 1)
+
+
+def test_a_container_that_ends_before_its_last_image_is_named(tmp_path: Path) -> None:
+    task = unit(tmp_path / "a.tar", archive(tmp_path / "a.tar", 5), Short())
+    with pytest.raises(ContainerChanged, match=r"a\.tar: it ended after 4 of 5 planned images"):
+        writer(task, tmp_path / "out").run()
+    assert [path.name for path in (tmp_path / "out").rglob("*") if path.is_file()] == [MARKER]
+
+
+def test_the_images_of_a_unit_are_made_one_by_one(tmp_path: Path) -> None:
+    number = 20_000
+    task = unit(tmp_path / "a.tar", archive(tmp_path / "a.tar", number), PackedImages())
+    work = writer(task, tmp_path / "out", stop_after=300)
+    tracemalloc.start()
+    try:
+        with pytest.raises(Interrupted):
+            work.run()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 100 * number, "no object for each of them"
+
+
 def test_whoever_stops_early_leaves_no_thread_and_no_open_source() -> None:
     for taken in (0, 1, 5):
         source = Source([100] * 100)
@@ -127,6 +258,11 @@ def test_files_of_a_folder_come_whole_and_one_that_is_gone_fails_at_its_place(tm
     assert before == list(range(30))
 
 
+def is_plain(name: str, size: int) -> bool:
+    """Whether each form writes the name of a file into the field for it, and the size in octal."""
+    return len(name.encode()) < 100 and name.isascii() and not name.endswith("/") and size < 8**11
+
+
 HEADER_NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=40)
 
 
@@ -151,6 +287,8 @@ def test_a_header_that_is_read_the_fast_way_is_read_as_tarfile_reads_it(
     if flip is not None:
         header[flip] ^= 1
     found = plain_file(bytes(header))
+    if flip is None and kind == b"0" and is_plain(name, size):
+        assert found is not None, "the fast way is for headers such as this"
     if found is None:
         return
     theirs = tarfile.TarInfo.frombuf(bytes(header), "utf-8", "surrogateescape")

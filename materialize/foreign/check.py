@@ -41,7 +41,7 @@ class FolderReport:
         decode: whether images were decoded.
         extensions: those that the most samples have.
         empty_members: members of no bytes that are no images; no fault.
-        empty_archives: whole archives without any member; no fault.
+        empty_archives: whole archives without any member, no longer than such a one is; no fault beside others.
         shared_between: keys that folders share; no fault.
         shards_at_fault: how many have a finding.
         counts: findings by kind, whether listed or not.
@@ -98,6 +98,7 @@ def check_folder(
         tally.find_incomplete_samples()
         tally.find_strange_ends()
         shared = tally.find_duplicate_keys(stop.check)
+        tally.find_no_samples(str(folder.absolute()))
     return FolderReport(
         folder=str(folder),
         shards=tally.shards,

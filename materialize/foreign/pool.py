@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from materialize.child import WORKER_SIGNALS, die_with, how_it_ended, start_child
+from materialize.child import WORKER_SIGNALS, die_with, how_it_ended, start_watched_child
 from materialize.foreign.result import Collector, Kind, ShardCheck
 from materialize.foreign.shard import check_shard
 from materialize.stop import Stop
@@ -72,7 +72,11 @@ class Decoding:
 
 
 class SharedWatch:
-    """Says what a worker is decoding, in memory that its parent sees; made by the parent."""
+    """Says what a worker is decoding, in memory that its parent sees; made by the parent.
+
+    Raises:
+        OSError: there is no memory or open file left for it.
+    """
 
     def __init__(self) -> None:
         self._shared: Any = multiprocessing.get_context("spawn").RawArray("b", 1 + _DECODING.size)
@@ -196,8 +200,7 @@ class Pool:
             self._end_all()
 
     def _start(self) -> None:
-        watch = SharedWatch()
-        process, ours = start_child(main, os.getpid(), watch)
+        process, ours, watch = start_watched_child(main, os.getpid(), shared=SharedWatch)
         self.workers.append(_Worker(process, ours, watch))
 
     def _turn(self) -> None:

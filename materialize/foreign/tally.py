@@ -46,7 +46,7 @@ class FoldersShare:
 
 @dataclass(frozen=True, slots=True)
 class _End:
-    """Of a plain archive: bytes of all of it, and of the zeros behind its last member."""
+    """Of a plain archive with members: bytes of all of it, and of the zeros behind the last one."""
 
     size: int
     tail: int
@@ -77,7 +77,7 @@ class Tally:
         self.shards = self.samples = self.members = self.bytes = self.empty_members = 0
         self.numbers: Counter[Kind] = Counter()
         self.faulty: set[str] = set()
-        self._empty: set[str] = set()
+        self._empty: dict[str, int] = {}  # path → bytes
         self._few: defaultdict[Kind, _Few] = defaultdict(_Few)
         self._sets: Counter[tuple[str, ...]] = Counter()
         self._samples: defaultdict[tuple[str, ...], _Few] = defaultdict(_Few)
@@ -94,7 +94,7 @@ class Tally:
         self.bytes += check.size
         self.empty_members += check.empty_members
         if not check.members:
-            self._empty.add(check.path)
+            self._empty[check.path] = check.size
         for finding in check.findings:
             self._list(finding)
         for count in check.counts:
@@ -102,7 +102,7 @@ class Tally:
         for samples in check.extension_sets:
             self._add_set(check.path, samples)
         self._keys[check.path] = digests_of(check.keys)
-        if check.tail is not None:
+        if check.tail is not None and check.members:
             self._ends[check.path] = _End(check.size, check.tail)
 
     def find(self, finding: Finding, number: int = 1) -> None:
@@ -118,8 +118,8 @@ class Tally:
         return tuple(KindCount(kind, self.numbers[kind]) for kind in Kind if self.numbers[kind])
 
     def empty_archives(self) -> int:
-        """Archives without any member in which nothing else was found, when all results are in."""
-        return len(self._empty - self.faulty)
+        """Archives without any member in which nothing was found, when all results are in."""
+        return len(self._empty.keys() - self.faulty)
 
     def extensions(self) -> tuple[str, ...]:
         """Those of the most samples; of as many, the larger set."""
@@ -144,16 +144,46 @@ class Tally:
         that the sizes of all its archives are multiples of. But zeros are also what some file systems leave of
         data that was lost in a crash, and a copy can be cut within the padding.
         """
-        several = len(self._ends) >= 3
         cut = sorted(path for path, end in self._ends.items() if end.size % RECORD)
-        if several and len(cut) <= max(1, len(self._ends) // 10):
+        if len(self._ends) >= 3 and len(cut) <= self._few_of_all():
             why = f"it ends within a record of {RECORD} bytes, where others end with one: its end is cut"
             for path in cut:
                 self.find(Finding(path, Kind.MISSING_END_MARK, None, why))
-        record = max(RECORD, math.gcd(*(end.size for end in self._ends.values())) if several else 0)
+        record = self._record()
         why = "more zeros follow its last member than an archive ends with: its end may be lost"
         for path in sorted(path for path, end in self._ends.items() if end.tail >= record + END_MARK):
             self.find(Finding(path, Kind.TRUNCATED, None, why))
+        why = f"nothing but zeros, more than the {record} bytes of an empty archive: its data may be lost"
+        empty = self._empty.keys() - self.faulty
+        for path in sorted(path for path in empty if self._empty[path] > record):
+            self.find(Finding(path, Kind.TRUNCATED, None, why))
+
+    def find_no_samples(self, folder: str) -> None:
+        """Find that a whole set holds no sample, where nothing else was found: an empty archive is no fault
+        beside others, but nobody keeps a set of nothing else. Call once, after all other searches.
+
+        Args:
+            folder: what the set is called in the finding.
+        """
+        if self.samples or self.numbers or not self.shards:
+            return
+        self.find(Finding(folder, Kind.EMPTY, None, "no shard of the whole set has a sample"))
+        self.faulty = set(self._empty)
+
+    def _record(self) -> int:
+        """Bytes that the writer of this set pads its archives to; ``RECORD`` where nothing tells of more.
+
+        Sizes alone do not tell: those of shards of equal samples are equal. A longer record than that of
+        :mod:`tarfile` shows in long ends of many archives, a lost end in that of one. Archives without members
+        have no say, they may be what is left of lost ones.
+        """
+        long_ends = sum(end.tail >= RECORD + END_MARK for end in self._ends.values())
+        if len(self._ends) < 3 or long_ends < self._few_of_all():
+            return RECORD
+        return max(RECORD, math.gcd(*(end.size for end in self._ends.values())))
+
+    def _few_of_all(self) -> int:
+        return max(1, len(self._ends) // 10)
 
     def find_duplicate_keys(self, check: Callable[[], None]) -> tuple[FoldersShare, ...]:
         """Find keys that two shards of one folder hold. Call once, when all results are in.
