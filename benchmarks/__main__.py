@@ -18,8 +18,9 @@ from pathlib import Path
 import click
 
 from benchmarks.frame import Benchmark, Context, Result
+from benchmarks.profiles import found, profiled
 
-MODULES = ("images", "pool", "scan", "database", "ledger", "verify")
+MODULES = ("images", "samples", "pool", "growth", "scan", "database", "complete", "ledger", "verify")
 """Modules of this package; each has a dict ``BENCHMARKS``: name → function."""
 
 
@@ -34,14 +35,18 @@ def _all() -> dict[str, Benchmark]:
 @click.argument("names", nargs=-1)
 @click.option("--list", "list_", is_flag=True, help="Name the benchmarks.")
 @click.option("--scale", type=click.FloatRange(0.0001, 1), default=1.0, help="A fraction of the full size.")
-@click.option("--folder", type=click.Path(path_type=Path), help="Scratch to keep; 15 GB at full size.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Scratch to keep; 30 GB at full size.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Append the JSON lines to this file.")
 @click.option(
     "--reference-checkout",
     type=click.Path(path_type=Path, exists=True),
-    help="Your own checkout of the published scripts, to be measured beside.",
+    help="Your own checkout of the published scripts, to be measured beside (benchmark `pool`).",
 )
-@click.option("--profile", type=click.Path(path_type=Path), help="Write profiles (pstats) into this folder.")
+@click.option(
+    "--profile",
+    type=click.Path(path_type=Path),
+    help="Write a profile (pstats) of every process into this folder; no goal is judged then.",
+)
 def main(
     names: tuple[str, ...],
     list_: bool,
@@ -67,15 +72,26 @@ def main(
         for name, benchmark in known.items():
             if not names or name in names:
                 _say(f"{name} …")
-                made = benchmark(context)
+                with profiled(profile, name):
+                    made = benchmark(context)
                 results += made
                 _print_lines(made, json_path)
+                if profile is not None:
+                    _say_profiles(profile, name)
     _print_table(results)
     sys.exit(any(result.held is False for result in results))
 
 
 def _say(text: str) -> None:
     click.echo(f"  {text}", err=True)
+
+
+def _say_profiles(folder: Path, name: str) -> None:
+    own, *children = found(folder, name)
+    _say(f"profiles: {own} and {len(children)} of its processes beside it; to look at them:")
+    files = f"{folder}/{name}-*.pstats" if children else str(own)
+    program = 'import pstats, sys; pstats.Stats(*sys.argv[1:]).sort_stats("cumtime").print_stats(40)'
+    _say(f"python -c '{program}' {files}")
 
 
 def _print_lines(results: list[Result], path: Path | None) -> None:
@@ -91,7 +107,7 @@ def _print_table(results: list[Result]) -> None:
     verdicts = {True: "met", False: "MISSED", None: "-"}
     for result in results:
         click.echo(
-            f"{verdicts[result.held]:7}{result.name:34} {result.figure:40} goal: {result.goal} [{result.size}]"
+            f"{verdicts[result.held]:7}{result.name:40} {result.figure:40} goal: {result.goal} [{result.size}]"
         )
 
 

@@ -54,7 +54,7 @@ class Context:
         scale: 1 is full size; less is for a look, and no goal counts as met.
         say: tells progress.
         reference: a user's own checkout of the published scripts, or None.
-        profile: folder for profiles, or None.
+        profile: folder for profiles, or None; no goal counts as met while a profiler runs along.
     """
 
     folder: Path
@@ -65,10 +65,10 @@ class Context:
 
     @property
     def is_full(self) -> bool:
-        return self.scale >= 1
+        return self.scale >= 1 and self.profile is None
 
     def judged(self, met: bool) -> bool | None:
-        """Whether a goal counts as met: never below full size."""
+        """Whether a goal counts as met: never below full size, nor under a profiler."""
         return met if self.is_full else None
 
 
@@ -80,65 +80,107 @@ class Spent:
     """What a command cost.
 
     Attributes:
-        cpu: seconds, user and system, of all its processes; wall: seconds.
+        cpu: seconds, user and system, of all its processes; own: of its first process alone, as it was last seen;
+            wall: seconds.
         peak: bytes, the highest sum of resident memory of its processes at one time (shared pages count in each).
         peak_process: bytes, the highest resident memory of one process.
+        workers: of each process that multiprocessing spawned (by process id), resident bytes in the order of time.
         out, err: what it printed.
     """
 
     cpu: float
+    own: float
     wall: float
     peak: int
     peak_process: int
+    workers: dict[int, list[int]]
     out: str
     err: str
 
+    @property
+    def told(self) -> str:
+        """In words, for results."""
+        return f"{self.cpu:.1f} s CPU, {self.wall:.1f} s, peak {self.peak / 1e6:,.0f} MB"
 
-def run(command: Sequence[str | Path], *, check: bool = True, cwd: Path | None = None, **more: str) -> Spent:
-    """Run a command and measure its whole process tree."""
+    @property
+    def numbers(self) -> dict[str, float]:
+        """The same for machines."""
+        return {"cpu": self.cpu, "wall": self.wall, "peak": self.peak}
+
+
+def environment(**more: str) -> dict[str, str]:
+    """The environment of a measured command: no setting of a user's own changes what is measured."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("TOL_DB", "SLURM_"))} | more
+
+
+def run(
+    command: Sequence[str | Path], *, check: bool = True, cwd: Path | None = None, period: float = 0.02, **more: str
+) -> Spent:
+    """Run a command and measure its whole process tree.
+
+    Args:
+        command, cwd: as of :class:`subprocess.Popen`.
+        check: an exit code other than 0 is an error.
+        period: seconds between two looks at its memory.
+        more: environment variables.
+
+    Raises:
+        RuntimeError: it failed; the text holds the end of what it printed.
+    """
     words = [str(word) for word in command]
-    environment = {k: v for k, v in os.environ.items() if not k.startswith(("TOL_DB", "SLURM_"))} | more
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     with (
         subprocess.Popen(
-            words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=cwd
+            words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(**more), cwd=cwd
         ) as process,
-        _watching(process.pid) as memory,
+        _watching(process.pid, period) as seen,
     ):
         out, err = process.communicate()
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     if check and process.returncode:
-        raise RuntimeError(f"{words}: exit {process.returncode}\n{out}\n{err}")
+        raise RuntimeError(f"{words}: exit {process.returncode}\n{out[-2000:]}\n{err[-4000:]}")
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Spent(cpu, time.monotonic() - start, memory.peak, memory.peak_process, out, err)
+    wall = time.monotonic() - start
+    return Spent(cpu, seen.own, wall, seen.peak, seen.peak_process, seen.workers, out, err)
 
 
-def tol_db(database: Path, *words: object, check: bool = True) -> Spent:
+def tol_db_command(database: Path, *words: object) -> list[str]:
+    """The command line of `tol-db` on a database, for :func:`run`."""
+    return [sys.executable, "-m", "tol_db", "-q", "--db", str(database), *map(str, words)]
+
+
+def tol_db(database: Path, *words: object, check: bool = True, period: float = 0.02) -> Spent:
     """Run the command line, as a user does."""
-    return run([sys.executable, "-m", "tol_db", "-q", "--db", database, *map(str, words)], check=check)
+    return run(tol_db_command(database, *words), check=check, period=period)
 
 
 @dataclass(slots=True)
-class _Memory:
+class _Seen:
+    own: float = 0.0
     peak: int = 0
     peak_process: int = 0
+    workers: dict[int, list[int]] = field(default_factory=dict)
 
 
 @contextmanager
-def _watching(pid: int) -> Iterator[_Memory]:
-    """Look at the memory of a process tree fifty times a second."""
-    memory, over = _Memory(), threading.Event()
+def _watching(pid: int, period: float) -> Iterator[_Seen]:
+    """Look at a process tree again and again."""
+    seen, over = _Seen(), threading.Event()
 
     def look() -> None:
-        while not over.wait(0.02):
-            sizes = [rss(each) for each in tree(pid)]
-            memory.peak = max(memory.peak, sum(sizes))
-            memory.peak_process = max(memory.peak_process, *sizes)
+        while not over.wait(period):
+            seen.own = max(seen.own, cpu_of_process(pid))
+            sizes = {each: rss(each) for each in tree(pid)}
+            seen.peak = max(seen.peak, sum(sizes.values()))
+            seen.peak_process = max(seen.peak_process, *sizes.values())
+            for each, size in sizes.items():
+                if size and each != pid and _is_worker(each):
+                    seen.workers.setdefault(each, []).append(size)
 
     thread = threading.Thread(target=look, daemon=True)
     thread.start()
     try:
-        yield memory
+        yield seen
     finally:
         over.set()
         thread.join()
@@ -163,6 +205,23 @@ def rss(pid: int) -> int:
         return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, IndexError):
         return 0
+
+
+def cpu_of_process(pid: int) -> float:
+    """CPU seconds of one process, without its children; 0 where it is gone. Counted in hundredths."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _is_worker(pid: int) -> bool:
+    """Whether multiprocessing spawned a process, to work and not to look after others."""
+    try:
+        return b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
 
 
 def cpu_of(work: Callable[[], object]) -> float:

@@ -147,19 +147,29 @@ def _speed(context: Context, of: Corpus, kind: str, sample: Sequence[bytes]) -> 
 
 
 def _fidelity(context: Context, of: Corpus, kind: str, sample: Sequence[bytes]) -> list[Result]:
-    """How far clean is from the exact picture (Pillow's resize of a picture decoded whole), at equal quality."""
+    """How far clean is from the exact picture (Pillow's resize of a picture decoded whole), at equal quality.
+
+    Twice: at the quality of tol10m, and at clean's own. There it is the two encoders' rounding that differs most.
+    """
     exact = CLEAN.with_(name="exact", resampler="pillow-bicubic", dct_scaling=False)
     before = min(_before_encoding(data) for data in sample)
-    numbers = {"before_encoding_db": before}
-    for quality in (100, CLEAN.quality):
+    results = []
+    for quality in (TOL10M.quality, CLEAN.quality):
         ours, theirs = (recipe.with_(quality=quality) for recipe in (CLEAN, exact))
         pairs = ((convert(data, ours).jpg, convert(data, theirs).jpg) for data in sample)
-        numbers[f"quality_{quality}_db"] = min(psnr(_pixels(one), _pixels(other)) for one, other in pairs)
-    at_100, at_own = numbers["quality_100_db"], numbers[f"quality_{CLEAN.quality}_db"]
-    figure = f"{at_100:.1f} dB at quality 100; {before:.1f} before encoding, {at_own:.1f} at {CLEAN.quality}"
-    met = of.judged(context, min(before, at_100) >= FAITHFUL)
-    goal = f"worst image at least {FAITHFUL:.0f} dB from the exact picture at the quality of tol10m"
-    return [Result(f"fidelity, {kind}", goal, figure, met, f"{len(sample)} images of {of.size}", numbers)]
+        decibels = [psnr(_pixels(one), _pixels(other)) for one, other in pairs]
+        worst, below = min(decibels), sum(each < FAITHFUL for each in decibels)
+        results.append(
+            Result(
+                f"fidelity, {kind}, both at quality {quality}",
+                f"every image at least {FAITHFUL:.0f} dB from the exact picture at equal quality",
+                f"worst {worst:.1f} dB, {below} images below the goal; before encoding worst {before:.1f} dB",
+                of.judged(context, worst >= FAITHFUL),
+                f"{len(sample)} images of {of.size}",
+                {"worst_db": worst, "below": below, "before_encoding_db": before},
+            )
+        )
+    return results
 
 
 def _before_encoding(data: bytes) -> float:
