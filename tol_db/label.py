@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Final
 
@@ -106,11 +107,18 @@ class LabelsResult:
         return [*lines, f"  images of {self.source}: {images}"]
 
 
-_GATHERED: Final = """
+_GATHERED: Final = (
+    # a name may stand here twice, but not each time that a key has it: BIOSCAN has a million keys of 8,000
+    """
 CREATE TEMP TABLE gathered_name (
-    place INTEGER PRIMARY KEY, key TEXT NOT NULL,
+    name INTEGER PRIMARY KEY, place INTEGER NOT NULL,
     kingdom TEXT NOT NULL, phylum TEXT NOT NULL, class TEXT NOT NULL, "order" TEXT NOT NULL,
-    family TEXT NOT NULL, genus TEXT NOT NULL, species TEXT NOT NULL, common_name TEXT NOT NULL)"""
+    family TEXT NOT NULL, genus TEXT NOT NULL, species TEXT NOT NULL, common_name TEXT NOT NULL)""",
+    "CREATE TEMP TABLE gathered (place INTEGER PRIMARY KEY, key TEXT NOT NULL, name INTEGER NOT NULL)",
+)
+_AT_A_TIME: Final = 1_000
+_NAMES_KEPT: Final = 65_536
+"""Names that are known again while a lookup is streamed: 40 MB at most."""
 
 _NEW_LABELS: Final = """
 INSERT INTO label (kingdom, phylum, class, "order", family, genus, species, common_name, resolution)
@@ -121,14 +129,20 @@ GROUP BY kingdom, phylum, class, "order", family, genus, species, common_name
 ORDER BY min(place)
 ON CONFLICT DO NOTHING"""
 
-# uq_label_text serves the join; a name without any rank finds no label
-_KEYS: Final = """
-CREATE TEMP TABLE gathered_key AS
-SELECT g.key, g.place, l.id AS label_id
+# uq_label_text serves the search; a name without any rank finds no label
+_LABELS: Final = """
+CREATE TEMP TABLE gathered_label AS
+SELECT g.name, l.id AS label_id
 FROM temp.gathered_name g
 LEFT JOIN label l ON l.kingdom = g.kingdom AND l.phylum = g.phylum AND l.class = g.class
     AND l."order" = g."order" AND l.family = g.family AND l.genus = g.genus AND l.species = g.species
-    AND l.common_name = g.common_name AND l.resolution = ?"""
+    AND l.common_name = g.common_name AND l.resolution = ?
+ORDER BY g.name"""
+
+# names are numbered from 1 without a hole, so that a row's number is its name's
+_KEYS: Final = """
+CREATE TEMP TABLE gathered_key AS
+SELECT g.key, g.place, n.label_id FROM temp.gathered g CROSS JOIN temp.gathered_label n ON n.rowid = g.name"""
 
 _CONFLICT: Final = """
 SELECT key FROM temp.gathered_key GROUP BY key
@@ -207,13 +221,30 @@ _STATEMENTS: Final = {"eol": _EOL, "inat21": _INAT21}
 
 
 def gather_names(conn: sa.Connection, names: Iterable[NamedKey]) -> int:
-    """Stream a lookup into a temporary table of this connection; returns how many keys it has."""
-    driver = raw(conn)
-    driver.execute("DROP TABLE IF EXISTS temp.gathered_name")
-    driver.execute(_GATHERED)
-    rows = ((n.place, n.key, *n.lineage.as_tuple(), n.common_name) for n in names)
+    """Stream a lookup into temporary tables of this connection; returns how many keys it has."""
+    for table in ("gathered_name", "gathered"):
+        changes(conn, f"DROP TABLE IF EXISTS temp.{table}")
+    for made in _GATHERED:
+        changes(conn, made)
+    known: dict[tuple[Lineage, str], int] = {}
+    keys = last = 0
+    stream = iter(names)
     with no_cycles():
-        return insert_many(conn, "INSERT INTO temp.gathered_name VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows)
+        while some := list(islice(stream, _AT_A_TIME)):
+            new, rows = [], []
+            for named in some:
+                text = (named.lineage, named.common_name)
+                number = known.get(text)
+                if number is None:
+                    if len(known) >= _NAMES_KEPT:
+                        known.clear()
+                    last += 1
+                    number = known[text] = last
+                    new.append((number, named.place, *named.lineage.as_tuple(), named.common_name))
+                rows.append((named.place, named.key, number))
+            insert_many(conn, "INSERT INTO temp.gathered_name VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", new)
+            keys += insert_many(conn, "INSERT INTO temp.gathered VALUES (?, ?, ?)", rows)
+    return keys
 
 
 def store_names(
@@ -237,7 +268,8 @@ def store_names(
     driver = raw(conn)
     labels_new = changes(conn, _NEW_LABELS, (resolution,))
     driver.execute("DROP TABLE IF EXISTS temp.gathered_key")
-    driver.execute(_KEYS, (resolution,))
+    changes(conn, _LABELS, (resolution,))
+    driver.execute(_KEYS)
     driver.execute("CREATE INDEX temp.ix_gathered_key ON gathered_key (key, label_id)")
     twice = scalar(conn, _CONFLICT)
     if twice is not None:
@@ -253,8 +285,8 @@ def store_names(
         keys_removed=changes(conn, _REMOVE_KEYS, (source, source_file)),
     )
     changes(conn, _STORE_KEYS, (source, source_file))
-    driver.execute("DROP TABLE temp.gathered_name")
-    driver.execute("DROP TABLE temp.gathered_key")
+    for table in ("gathered_name", "gathered_label", "gathered", "gathered_key"):
+        changes(conn, f"DROP TABLE temp.{table}")
     return stored
 
 

@@ -114,7 +114,6 @@ def ingest_mapping(db: Database, path: Path, roots: Roots | None = None) -> Mapp
         both.write() as conn,
         progress.track(f"reading {path.name}", unit="rows") as tracker,
     ):
-        enlarge(conn)
         result = _take(conn, path, roots or Roots(), tracker)
         record(conn, file, sha256=sha256, rows=result.rows, detail=_detail(foreign))
         foreign.require_untouched()
@@ -136,6 +135,7 @@ def _take(conn: sa.Connection, path: Path, roots: Roots, tracker: progress.Track
         if is_first(conn):
             taken = insert_images(conn, ids, folders, counts, tracker.advance)
         else:
+            enlarge(conn)  # ids come in any order
             for table in SOURCES:
                 root, read = folders.get(table.name), counts[table.name]
                 taken.append(take_images(conn, table, ids[table.name], root, read))
