@@ -117,8 +117,8 @@ CREATE TEMP TABLE gathered_name (
     "CREATE TEMP TABLE gathered (place INTEGER PRIMARY KEY, key TEXT NOT NULL, name INTEGER NOT NULL)",
 )
 _AT_A_TIME: Final = 1_000
-_NAMES_KEPT: Final = 65_536
-"""Names that are known again while a lookup is streamed: 40 MB at most."""
+_NAMES_KEPT: Final = 16_384
+"""Names that are known again while a lookup is streamed: BIOSCAN has half as many."""
 
 _NEW_LABELS: Final = """
 INSERT INTO label (kingdom, phylum, class, "order", family, genus, species, common_name, resolution)
