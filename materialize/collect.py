@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from materialize import lease
-from materialize.dataset import load_dataset
+from materialize.dataset import Dataset, load_dataset
 from materialize.reconcile import Findings, reconcile
 from materialize.shard import cannot_write
 from materialize.stop import Stop, stop_signals
@@ -21,6 +21,9 @@ from tol_db.errors import LeaseHeld
 
 WAIT_SECONDS = 60.0
 """How long another `collect` is waited for."""
+
+Before = Callable[[Database, Dataset, lease.Keeper, Callable[[], None]], None]
+"""What is done first, under the lease; the last argument is to be called between steps, and may end the work."""
 
 
 @dataclass(slots=True)
@@ -42,6 +45,7 @@ def collect(
     *,
     wait: float = WAIT_SECONDS,
     on_wait: Callable[[LeaseHeld], None] = lambda _held: None,
+    before: Before = lambda _db, _dataset, _keeper, _between_steps: None,
 ) -> Collected:
     """Enter the receipts of a dataset, take back records without files, sweep what dead attempts left.
 
@@ -49,6 +53,7 @@ def collect(
         name: of the dataset; None where there is only one.
         wait: seconds to wait for another run that works on it.
         on_wait: called once, when there is something to wait for.
+        before: what else others have left, and is entered first (:func:`materialize.verify.enter.enter_results`).
 
     Raises:
         LeaseHeld: another run still works on the dataset.
@@ -60,7 +65,7 @@ def collect(
         with db.read() as conn:
             dataset = load_dataset(conn, name)
         keeper = lease.Keeper(db, dataset, lease.here())
-        _acquire(keeper, stop, wait, on_wait)
+        acquire(keeper, stop, wait, on_wait)
         with keeper.released_at_the_end():
 
             def between_steps() -> None:
@@ -71,6 +76,7 @@ def collect(
                 dataset = load_dataset(conn, dataset.name)
             collected = Collected()
             try:
+                before(db, dataset, keeper, between_steps)
                 collected.findings = reconcile(db, dataset, between_steps, by_stat=True, guard=keeper.guard)
             except OSError as err:
                 raise cannot_write(Path(err.filename or dataset.output_root), err) from err
@@ -79,7 +85,8 @@ def collect(
             return collected
 
 
-def _acquire(keeper: lease.Keeper, stop: Stop, wait: float, on_wait: Callable[[LeaseHeld], None]) -> None:
+def acquire(keeper: lease.Keeper, stop: Stop, wait: float, on_wait: Callable[[LeaseHeld], None]) -> None:
+    """Take a lease, after waiting for whoever has it; arguments and errors as :func:`collect`."""
     deadline = time.monotonic() + wait
     told = False
     while True:

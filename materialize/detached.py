@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from contextlib import nullcontext
 from pathlib import Path
 
 from materialize import root
@@ -18,7 +19,7 @@ from materialize.receipt import receipts_of, receipts_of_shard
 from materialize.recipe import check_resizer
 from materialize.reconcile import Findings, matching_receipt, set_aside
 from materialize.shard import cannot_write
-from materialize.stop import stop_signals
+from materialize.stop import Stop, stop_signals
 from materialize.unit_rows import digests_and_paths, pending_units, unit_sizes
 from tol_db.db.engine import Database
 from tol_db.errors import Interrupted
@@ -33,8 +34,9 @@ def write_receipts(
     workers: int,
     image_timeout: float = IMAGE_TIMEOUT,
     shards: range | None = None,
-    units: range | None = None,
+    units: Container[int] | None = None,
     on_findings: Callable[[Findings], None] = lambda _findings: None,
+    stop: Stop | None = None,
 ) -> RunReport:
     """Write the shards that neither the database nor a receipt says are done; the database is only read.
 
@@ -44,6 +46,7 @@ def write_receipts(
     Args:
         db: the database or a snapshot of it, opened read-only.
         name, workers, image_timeout, shards, units, on_findings: as :func:`materialize.run.materialize`.
+        stop: of a caller that has taken the signals over already.
 
     Raises:
         OutputNotMounted: the dataset's root is not there.
@@ -51,13 +54,14 @@ def write_receipts(
         CannotWrite: the root takes no more.
         Interrupted: by a signal; what is complete is kept.
     """
-    with stop_signals() as stop:
+    with nullcontext(stop) if stop is not None else stop_signals() as stop:
         with db.read() as conn:
             dataset = load_dataset(conn, name)
             check_resizer(dataset.recipe)
             require_same_recipe(dataset)
             root.require(dataset.output_root, dataset.marker)
-            todo = pending_units(conn, dataset, shards, units)
+            pending = pending_units(conn, dataset, shards)
+            todo = {unit: numbers for unit, numbers in pending.items() if units is None or unit in units}
             sizes = unit_sizes(conn, dataset)
             places = digests_and_paths(conn, dataset)
         report = RunReport()

@@ -18,13 +18,14 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from materialize import cluster
 from materialize.receipt import FOLDER
 from materialize.root import require_mounted
 from materialize.shard import write_synced
 from materialize.steps import SmallFile
 from tol_db.db.bulk import utc_now
 from tol_db.db.holders import STALE_SECONDS, process_exists
-from tol_db.errors import LeaseHeld
+from tol_db.errors import LeaseHeld, TolDbError
 
 FORMAT = 1
 _NAME = re.compile(r"attempt-([0-9a-f]+)\.json")
@@ -41,6 +42,7 @@ class Note:
         started_at, ended_at: UTC; ended_at None while it runs, or where it never told.
         ending: ``done``, ``failed``, ``interrupted`` or None.
         detail: what went wrong.
+        slurm_cluster: the name of the cluster that ``slurm_job_id`` is a number of.
     """
 
     dataset: str
@@ -54,6 +56,7 @@ class Note:
     ended_at: str | None = None
     ending: str | None = None
     detail: str | None = None
+    slurm_cluster: str | None = None
 
     def ended(self, ending: str, detail: str | None) -> Note:
         return replace(self, ended_at=utc_now(), ending=ending, detail=detail)
@@ -62,7 +65,8 @@ class Note:
 def new_note(dataset: str, unit: int, token: str, pid: int) -> Note:
     """The note of an attempt of process ``pid`` of this host that begins now."""
     job, task = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_ARRAY_TASK_ID")
-    return Note(dataset, unit, token, socket.gethostname(), pid, job, task, utc_now())
+    where = os.environ.get("SLURM_CLUSTER_NAME")
+    return Note(dataset, unit, token, socket.gethostname(), pid, job, task, utc_now(), slurm_cluster=where)
 
 
 def note_path(root: Path, token: str) -> Path:
@@ -78,10 +82,10 @@ def write_note(root: Path, note: Note) -> None:
     """
     require_mounted(root)
     text = json.dumps({"format": FORMAT, **asdict(note)}, ensure_ascii=False) + "\n"
-    write_synced(note_path(root, note.token), text.encode(), _writer(), SmallFile.NOTE)
+    write_synced(note_path(root, note.token), text.encode(), writer(), SmallFile.NOTE)
 
 
-def _writer() -> str:
+def writer() -> str:
     """This process, for the names of partials that no note tells of yet: its number, and a mark of its host."""
     return f"{os.getpid():08x}{_host_mark()}"
 
@@ -91,8 +95,8 @@ def _host_mark() -> str:
 
 
 def is_note_partial(path: Path) -> bool:
-    """Whether a partial is that of a note (or of the clock), not of a shard or receipt."""
-    return path.name.startswith((".attempt-", ".clock."))
+    """Whether a partial is that of a note, a result of `verify` or the clock, not of a shard or receipt."""
+    return path.name.startswith((".attempt-", ".verified-", ".clock."))
 
 
 def is_orphaned(path: Path) -> bool:
@@ -130,6 +134,9 @@ class Notes:
 def read_notes(root: Path, dataset: str) -> Notes:
     """All notes of a dataset (its uuid) under its output root, judged as of now.
 
+    An attempt of a SLURM job is over, too, when squeue does not list the job any more: where there is no
+    squeue, or it does not answer, only the note itself tells.
+
     Raises:
         OSError: the folder cannot be read or written.
     """
@@ -151,7 +158,23 @@ def read_notes(root: Path, dataset: str) -> Notes:
             foreign.append(path)
             continue
         (alive if _may_write(note, now - touched) else over).append(note)
+    gone = _of_ended_jobs(alive)
+    over += [note for note in alive if note.token in gone]
+    alive = [note for note in alive if note.token not in gone]
     return Notes(tuple(alive), tuple(over), tuple(foreign))
+
+
+def _of_ended_jobs(alive: list[Note]) -> set[str]:
+    """Tokens of attempts whose job our cluster does not list any more; another cluster's jobs are not asked for."""
+    if not any(note.slurm_job_id and note.slurm_cluster for note in alive) or not cluster.is_here():
+        return set()
+    try:
+        here = cluster.name()
+        ours = {note.token: note.slurm_job_id for note in alive if note.slurm_job_id and note.slurm_cluster == here}
+        listed = {job.raw_id for job in cluster.jobs(set(ours.values()), is_patient=False)}
+    except TolDbError:
+        return set()
+    return {token for token, job in ours.items() if job not in listed}
 
 
 def _read(path: Path) -> tuple[Note, float]:
@@ -173,7 +196,7 @@ def _may_write(note: Note, silent_seconds: float) -> bool:
 
 def _clock_of(folder: Path) -> float:
     """Now, by the clock that the file system stamps files with: a server's may differ from ours by minutes."""
-    probe = folder / f".clock.{_writer()}.partial"
+    probe = folder / f".clock.{writer()}.partial"
     try:
         probe.touch()
         return probe.stat().st_mtime

@@ -34,7 +34,8 @@ AT_A_TIME = 16
 """Receipts that are entered in one transaction: the disk is waited for once a second, and others get their turn."""
 
 _PARTIAL = re.compile(
-    r"\.(shard-\d{6,}\.tar|shard-\d{6,}-[0-9a-f]+\.json|attempt-[0-9a-f]+\.json|clock)\.[0-9a-f]+\.partial"
+    r"\.(shard-\d{6,}\.tar|shard-\d{6,}-[0-9a-f]+\.json|attempt-[0-9a-f]+\.json"
+    r"|verified-\d{6,}-[a-z]+-[0-9a-f]+\.json|clock)\.[0-9a-f]+\.partial"
 )
 _KNOWN = re.compile(r"sizes\.json|\..*\.partial|shard-\d{6,}\.tar\.(bad|old)-[0-9a-f]+")
 

@@ -52,6 +52,7 @@ class SmallFile(enum.StrEnum):
     NOTE = "note"
     MARKER = "marker"
     SIZES = "sizes"
+    RESULT = "result"
 
 
 _observer: Callable[[str], None] | None = None

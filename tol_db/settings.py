@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,37 @@ IMAGE_TIMEOUT = 120.0
 
 
 @dataclass(frozen=True, slots=True)
+class SlurmSettings:
+    """What jobs on a cluster ask for; the table ``[slurm]``, and ``TOL_DB_SLURM_*`` in the environment.
+
+    Attributes:
+        account, partition: None: the cluster's default.
+        time: wall time of a job, as sbatch(1) takes it.
+        cpus: cores of an array task; mem: its memory, as sbatch takes it.
+        task_minutes: how long a task is meant to take; None: half of ``time``.
+        rate: images a second and core; None: as measured.
+        throttle: array tasks that run at once; None: as many as the cluster lets.
+        requeues: how often a task asks to be started again when its time is over.
+        setup: shell lines that make `tol-db` ready in a job.
+        sbatch_options: more options for all jobs.
+        local_dir: a folder on the disk of each node; None: ``$SLURM_TMPDIR``, ``$TMPDIR``, ``/tmp``.
+    """
+
+    account: str | None = None
+    partition: str | None = None
+    time: str = "08:00:00"
+    cpus: int = 8
+    mem: str = "8G"
+    task_minutes: float | None = None
+    rate: float | None = None
+    throttle: int | None = None
+    requeues: int = 3
+    setup: str | None = None
+    sbatch_options: tuple[str, ...] = ()
+    local_dir: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """What a command starts from.
 
@@ -27,6 +59,7 @@ class Settings:
         workers: processes of a pool; by default the cores this process may use.
         image_timeout: seconds that decoding one image may take.
         recipes: tables ``[recipe.NAME]`` of the toml file, verbatim.
+        slurm: what jobs on a cluster ask for.
         config: the toml file that was read, or None.
     """
 
@@ -34,6 +67,7 @@ class Settings:
     workers: int = 1
     image_timeout: float = IMAGE_TIMEOUT
     recipes: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    slurm: SlurmSettings = SlurmSettings()
     config: Path | None = None
 
 
@@ -46,18 +80,18 @@ def load(
 ) -> Settings:
     """Settings from flags (the arguments), the environment and a toml file.
 
-    Environment: ``TOL_DB``, ``TOL_DB_WORKERS``, ``TOL_DB_IMAGE_TIMEOUT``, ``TOL_DB_CONFIG``. The toml file is
-    ``./tol-db.toml`` unless one is named: keys ``database``, ``workers`` and ``image_timeout``, tables
-    ``[recipe.NAME]``.
+    Environment: ``TOL_DB``, ``TOL_DB_WORKERS``, ``TOL_DB_IMAGE_TIMEOUT``, ``TOL_DB_CONFIG``, ``TOL_DB_SLURM_…``.
+    The toml file is ``./tol-db.toml`` unless one is named: keys ``database``, ``workers`` and ``image_timeout``,
+    tables ``[recipe.NAME]`` and ``[slurm]`` (see :class:`SlurmSettings`).
 
     Raises:
         InputError: the toml file is broken, has a key that is not known, or a value of another type.
         InputMissing: a toml file was named and is not there.
     """
     table, found = _read_toml(config or _path(environ.get("TOL_DB_CONFIG")))
-    unknown = sorted(set(table) - {"database", "workers", "image_timeout", "recipe"})
+    unknown = sorted(set(table) - {"database", "workers", "image_timeout", "recipe", "slurm"})
     if unknown:
-        known = "database, workers, image_timeout, [recipe.NAME]"
+        known = "database, workers, image_timeout, [recipe.NAME], [slurm]"
         raise InputError(f"{found}: unknown key {unknown[0]!r}", hint=f"known: {known}")
     recipes = table.get("recipe", {})
     if not isinstance(recipes, dict) or not all(isinstance(r, dict) for r in recipes.values()):
@@ -73,6 +107,7 @@ def load(
         workers=_workers(workers, environ.get("TOL_DB_WORKERS"), table.get("workers"), found),
         image_timeout=_seconds(environ.get("TOL_DB_IMAGE_TIMEOUT"), table.get("image_timeout"), found),
         recipes=recipes,
+        slurm=_slurm(table.get("slurm", {}), environ, found),
         config=found,
     )
 
@@ -131,3 +166,67 @@ def _seconds(variable: str | None, from_file: object, path: Path | None) -> floa
     if not 0 < seconds < math.inf:
         raise InputError(f"{where}: a number of seconds is wanted, not {value!r}")
     return seconds
+
+
+def _slurm(table: object, environ: Mapping[str, str], path: Path | None) -> SlurmSettings:
+    if not isinstance(table, dict):
+        raise InputError(f"{path}: [slurm] is a table")
+    unknown = sorted(set(table) - set(_SLURM))
+    if unknown:
+        raise InputError(f"{path}: [slurm]: unknown key {unknown[0]!r}", hint=f"known: {', '.join(_SLURM)}")
+    found: dict[str, Any] = {}
+    for key, (read, wanted) in _SLURM.items():
+        variable = f"TOL_DB_SLURM_{key.upper()}"
+        given = environ.get(variable) or table.get(key)
+        if given is None:
+            continue
+        where = variable if environ.get(variable) else f"{path}: [slurm]: {key}"
+        value = read(given)
+        if value is None:
+            raise InputError(f"{where}: {wanted} is wanted, not {given!r}")
+        found[key] = value
+    return SlurmSettings(**found)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _texts(value: object) -> tuple[str, ...] | None:
+    """A list; in the environment: words with blanks between them."""
+    words = value.split() if isinstance(value, str) else value
+    return tuple(words) if isinstance(words, list) and all(isinstance(word, str) for word in words) else None
+
+
+def _count(value: object) -> int | None:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,6}", value):
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _positive_count(value: object) -> int | None:
+    return _count(value) or None
+
+
+def _positive(value: object) -> float | None:
+    try:
+        number = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else 0.0
+    except ValueError:
+        return None
+    return number if 0 < number < math.inf else None
+
+
+_SLURM: Mapping[str, tuple[Callable[[object], Any], str]] = {
+    "account": (_text, "a name"),
+    "partition": (_text, "a name"),
+    "time": (_text, 'a time such as "08:00:00"'),
+    "cpus": (_positive_count, "a number of cores, 1 or more,"),
+    "mem": (_text, 'a size such as "8G"'),
+    "task_minutes": (_positive, "a number of minutes"),
+    "rate": (_positive, "a number of images a second and core"),
+    "throttle": (_positive_count, "a number of tasks, 1 or more,"),
+    "requeues": (_count, "a number"),
+    "setup": (_text, "shell lines"),
+    "sbatch_options": (_texts, "a list of options"),
+    "local_dir": (_text, "a folder"),
+}

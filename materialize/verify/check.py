@@ -6,20 +6,18 @@ every complete shard and write down each result at once, and, where it is asked 
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from materialize import lease, root
 from materialize.dataset import Dataset, load_dataset
 from materialize.notes import require_over
-from materialize.receipt import receipts_of
 from materialize.reconcile import is_ours
 from materialize.stop import Stop, stop_signals
 from materialize.verify.pool import CheckPool
-from materialize.verify.repair import remove_receipts, repair
+from materialize.verify.repair import Receipts, repair
 from materialize.verify.rows import (
     CHECKABLE,
     TO_REPAIR,
@@ -36,8 +34,6 @@ from materialize.verify.worker import Unreadable
 from tol_db.db.engine import Database
 from tol_db.errors import InputMissing, Interrupted, UsageError
 from tol_db.progress import track
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,21 +165,19 @@ def verify(
             with db.read() as conn:  # again: it may have been planned anew until the lease was ours
                 dataset = load_dataset(conn, dataset.name)
                 known = shard_rows(conn, dataset, level)
-            _require_root(dataset, known)
-            chosen = [row for row in known if shards is None or row.number in shards]
-            if shards is not None and not chosen:
-                raise UsageError(
-                    f"dataset {dataset.name!r} has no shard in {shards[0]}-{shards[-1]}",
-                    hint=f"its shards are numbered from 0 to {len(known) - 1}",
-                )
+            require_root(dataset, known)
+            chosen = chosen_of(dataset, known, shards)
             if repairing:
                 require_over(dataset.output_root, dataset.uuid, dataset.name)
             run = open_run(db, dataset, level, shards, restart=restart)
             report = VerifyReport(level.value)
-            todo = _todo(dataset, chosen, run, report)
-            if report.going_on is not None:
+            done = {row.id for row in chosen if row.is_done(run.id, dataset.output_root)}
+            todo = todo_of(chosen, done, report)
+            if run.is_resumed:
+                report.going_on = GoingOn(run.started_at, len(done), len(done) + len(todo))
                 on_going_on(report.going_on)
-            _Checking(db, dataset, run, level, report, stop, keeper).run(todo, workers)
+            keep = _Recording(db, dataset, run, level, keeper)
+            Checking(db, dataset, level, report, stop, keep, keeper.beat).run(todo, workers)
             close_run(db, run)
             report.strangers = _strangers(dataset, known)
             if repairing:
@@ -191,41 +185,61 @@ def verify(
             return report
 
 
-def _require_root(dataset: Dataset, known: Sequence[ShardRow]) -> None:
+def require_root(dataset: Dataset, known: Sequence[ShardRow]) -> None:
     """Raises: OutputNotMounted."""
     root.require(dataset.output_root, dataset.marker)
     root.require_folders(dataset.output_root, {row.path.parent for row in known if row.state in CHECKABLE})
 
 
-def _todo(dataset: Dataset, chosen: Sequence[ShardRow], run: VerifyRun, report: VerifyReport) -> list[ShardRow]:
-    """What is to be checked; says in the report what is not."""
-    done = [row for row in chosen if row.is_done(run.id, dataset.output_root)]
-    ids = {row.id for row in done}
-    todo = [row for row in chosen if row.state in CHECKABLE and row.id not in ids]
-    if run.is_resumed:
-        report.going_on = GoingOn(run.started_at, len(done), len(done) + len(todo))
-    report.not_complete = [
-        OpenShard(row.number, row.path, row.state.value, row.detail) for row in chosen if row.state not in CHECKABLE
-    ]
-    return todo
+def chosen_of(dataset: Dataset, known: Sequence[ShardRow], shards: range | None) -> list[ShardRow]:
+    """The shards with these numbers.
+
+    Raises:
+        UsageError: there is none.
+    """
+    chosen = [row for row in known if shards is None or row.number in shards]
+    if shards is not None and not chosen:
+        raise UsageError(
+            f"dataset {dataset.name!r} has no shard in {shards[0]}-{shards[-1]}",
+            hint=f"its shards are numbered from 0 to {len(known) - 1}",
+        )
+    return chosen
 
 
-class _Checking:
-    """Checks shards and writes down each result."""
+def todo_of(chosen: Sequence[ShardRow], done: Container[int], report: VerifyReport) -> list[ShardRow]:
+    """What is to be checked, without those that are done (ids); says in the report what is not complete."""
+    report.not_complete = [open_shard(row) for row in chosen if row.state not in CHECKABLE]
+    return [row for row in chosen if row.state in CHECKABLE and row.id not in done]
+
+
+def open_shard(row: ShardRow) -> OpenShard:
+    return OpenShard(row.number, row.path, row.state.value, row.detail)
+
+
+def bad_shard(row: ShardRow, checked: Checked) -> BadShard:
+    return BadShard(row.number, row.path, checked.verdict.value, checked.findings, checked.found)
+
+
+class Checking:
+    """Checks shards, hands on each result, and counts.
+
+    Args:
+        keep: takes the result for a shard; tells why it could not, where nothing is known of the shard after all.
+        on_turn: called about once a second; what it raises ends the work.
+    """
 
     def __init__(
         self,
         db: Database,
         dataset: Dataset,
-        run: VerifyRun,
         level: Level,
         report: VerifyReport,
         stop: Stop,
-        keeper: lease.Keeper,
+        keep: Callable[[ShardRow, Checked], Unreadable | None],
+        on_turn: Callable[[], None] = lambda: None,
     ) -> None:
-        self.db, self.dataset, self.verify_run, self.level = db, dataset, run, level
-        self.report, self.stop, self.keeper = report, stop, keeper
-        self._receipts: dict[int, list[Path]] | None = None
+        self.db, self.dataset, self.level = db, dataset, level
+        self.report, self.stop, self.keep, self.on_turn = report, stop, keep, on_turn
 
     def run(self, todo: Sequence[ShardRow], workers: int) -> None:
         """Raises: Interrupted, when a signal came."""
@@ -236,7 +250,7 @@ class _Checking:
                 self._enter(row, result)
                 tracker.advance(row.size)
 
-            pool = CheckPool(self.db.path, self.dataset, self.level, self.stop, enter, self.keeper.beat)
+            pool = CheckPool(self.db.path, self.dataset, self.level, self.stop, enter, self.on_turn)
             pool.run(todo, workers)
         self.report.seconds = round(time.monotonic() - start, 3)
         self.report.bad.sort(key=lambda bad: bad.shard)
@@ -252,31 +266,32 @@ class _Checking:
             self.report.unreadable.append(UnreadShard(row.number, row.path, result.why))
             return
         if result.verdict is Verdict.MISSING:
-            _require_root(self.dataset, [row])  # it may have gone away as a whole meanwhile
-        self.keeper.beat()
-        if result.verdict is Verdict.BAD:
-            self._void_receipts(row)
-        record(self.db, self.verify_run, row, self.level, result, self.keeper.guard)
+            require_root(self.dataset, [row])  # it may have gone away as a whole meanwhile
+        unknown = self.keep(row, result)
+        if unknown is not None:
+            self.report.unreadable.append(UnreadShard(row.number, row.path, unknown.why))
+            return
         self.report.shards += 1
         self.report.bytes += result.size
         if result.verdict is Verdict.GOOD:
             self.report.good += 1
         else:
-            self.report.bad.append(
-                BadShard(row.number, row.path, result.verdict.value, result.findings, result.found)
-            )
+            self.report.bad.append(bad_shard(row, result))
 
-    def _void_receipts(self, row: ShardRow) -> None:
-        """Take away by what the next start of a run could adopt this very file again.
 
-        Where the root takes no changes (mounted read-only), the result is written down all the same.
-        """
-        try:
-            if self._receipts is None:
-                self._receipts = receipts_of(self.dataset.output_root)
-            remove_receipts(self._receipts.get(row.number, []))
-        except OSError as err:
-            log.warning("shard %d: its receipts cannot be removed: %s", row.number, err.strerror or err)
+class _Recording:
+    """Writes down each result in the database at once."""
+
+    def __init__(self, db: Database, dataset: Dataset, run: VerifyRun, level: Level, keeper: lease.Keeper) -> None:
+        self.db, self.run, self.level, self.keeper = db, run, level, keeper
+        self.receipts = Receipts(dataset.output_root)
+
+    def __call__(self, row: ShardRow, checked: Checked) -> Unreadable | None:
+        self.keeper.beat()
+        if checked.verdict is Verdict.BAD:
+            self.receipts.void(row.number)
+        record(self.db, self.run, row, self.level, checked, self.keeper.guard)
+        return None
 
 
 def _strangers(dataset: Dataset, known: Sequence[ShardRow]) -> list[Path]:

@@ -7,6 +7,7 @@ to then it says bad or missing, of which `materialize` writes a shard anew as we
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from materialize.shard import cannot_write, sync_folder
 from materialize.verify.rows import ShardRow
 from tol_db.db.base import ShardState
 from tol_db.db.engine import Database
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,3 +78,23 @@ def remove_receipts(paths: Sequence[Path]) -> None:
         path.unlink(missing_ok=True)
     for folder in {path.parent for path in paths}:
         sync_folder(folder)
+
+
+class Receipts:
+    """The receipts under an output root, listed once, when the first bad shard is met."""
+
+    def __init__(self, output_root: Path) -> None:
+        self._root = output_root
+        self._by_shard: dict[int, list[Path]] | None = None
+
+    def void(self, shard: int) -> None:
+        """Take away by what the next start of a run could adopt the file of a bad shard (its number) again.
+
+        Where the root takes no changes (mounted read-only), the result is written down all the same.
+        """
+        try:
+            if self._by_shard is None:
+                self._by_shard = receipts_of(self._root)
+            remove_receipts(self._by_shard.get(shard, []))
+        except OSError as err:
+            log.warning("shard %d: its receipts cannot be removed: %s", shard, err.strerror or err)

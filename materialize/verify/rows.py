@@ -1,4 +1,4 @@
-"""What `verify` reads from the database, and what it writes there: one transaction per shard."""
+"""What `verify` reads from the database, and what it writes there."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ShardRow:
     Attributes:
         id: database id; number: dataset-wide.
         path: relative to the output root.
-        size: bytes as recorded, 0 where it is not complete.
+        size: bytes as recorded, 0 where it is not complete; sha256: the same, None there.
         detail: why it is bad, missing or stale.
         run: id of the run that checked it last at the level in question, or None.
         checked_at: when it did, seconds since 1970.
@@ -46,6 +46,7 @@ class ShardRow:
     path: Path
     state: ShardState
     size: int
+    sha256: bytes | None
     detail: str | None
     run: int | None
     checked_at: float
@@ -73,13 +74,15 @@ def shard_rows(conn: sa.Connection, dataset: Dataset, level: Level) -> list[Shar
             path=shard_path(dataset.recipe.size, split, ordinal),
             state=ShardState(state),
             size=size or 0,
+            sha256=sha256,
             detail=detail,
             run=run,
             checked_at=datetime.fromisoformat(at.replace("Z", "+00:00")).timestamp() if at else 0.0,
         )
-        for id, number, split, ordinal, state, size, detail, run, at in query(
+        for id, number, split, ordinal, state, size, sha256, detail, run, at in query(
             conn,
-            """SELECT h.id, h.number, s.name, h.ordinal, h.state, h.bytes, h.detail, v.run_id, v.checked_at
+            """SELECT h.id, h.number, s.name, h.ordinal, h.state, h.bytes, h.sha256, h.detail, v.run_id,
+                      v.checked_at
                FROM shard h JOIN split s ON s.id = h.split_id
                LEFT JOIN verification v ON v.shard_id = h.id AND v.level = ?2
                WHERE h.dataset_id = ?1 ORDER BY h.number""",
@@ -189,33 +192,76 @@ def close_run(db: Database, run: VerifyRun) -> None:
         changes(conn, "UPDATE verify_run SET ended_at = ? WHERE id = ?", (utc_now(), run.id))
 
 
+def add_ended_run(conn: sa.Connection, dataset: Dataset, level: Level, shards: range, started_at: str) -> int:
+    """A run for checks that were made elsewhere and are entered now; it is over, nobody goes on with it.
+
+    It names the range of its shards, so that an unfinished run over all of them stays the last of its kind.
+
+    Args:
+        shards: from the first to the last that it has a result of.
+        started_at: when the first of them was checked.
+
+    Returns:
+        Its id.
+    """
+    changes(
+        conn,
+        """INSERT INTO verify_run (dataset_id, level, first_shard, last_shard, started_at, ended_at)
+           VALUES (?, ?, ?, ?, ?, ?)""",
+        (dataset.id, level.value, shards[0], shards[-1], started_at, utc_now()),
+    )
+    return int(scalar(conn, "SELECT last_insert_rowid()"))
+
+
 # ------------------------------------------------------------------ results
 
 
 def record(
     db: Database, run: VerifyRun, shard: ShardRow, level: Level, checked: Checked, guard: Guard = unguarded
 ) -> None:
-    """Write down the result for a shard: good → verified; else → bad or missing, its images → pending."""
-    detail = told_briefly(checked)
+    """Write down the result for a shard, in a transaction of its own; see :func:`enter`."""
     with db.write() as conn:
         guard(conn)
-        if checked.verdict is Verdict.GOOD:
-            changes(conn, "UPDATE shard SET state = 'verified' WHERE id = ? AND state = 'complete'", (shard.id,))
-        else:
-            ledger.reopen(conn, [shard.id], ShardState(checked.verdict.value), detail)
-        changes(
+        enter(conn, run.id, shard.id, level, checked, utc_now())
+
+
+def enter(conn: sa.Connection, run: int, shard: int, level: Level, checked: Checked, checked_at: str) -> None:
+    """The result for a shard: good → verified; else → bad or missing, its images → pending.
+
+    Args:
+        run, shard: their ids.
+        checked_at: UTC.
+    """
+    detail = told_briefly(checked)
+    if checked.verdict is Verdict.GOOD:
+        changes(conn, "UPDATE shard SET state = 'verified' WHERE id = ? AND state = 'complete'", (shard,))
+    else:
+        ledger.reopen(conn, [shard], ShardState(checked.verdict.value), detail)
+    changes(
+        conn,
+        """INSERT INTO verification (shard_id, run_id, level, outcome, detail, findings, bytes, seconds, checked_at)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+           ON CONFLICT (shard_id, level) DO UPDATE SET run_id = excluded.run_id,
+               outcome = excluded.outcome, detail = excluded.detail, findings = excluded.findings,
+               bytes = excluded.bytes, seconds = excluded.seconds, checked_at = excluded.checked_at""",
+        (
+            *(shard, run, level.value, checked.verdict.value, detail),
+            *(checked.found, checked.size, checked.seconds, checked_at),
+        ),
+    )
+
+
+def last_checks(conn: sa.Connection, dataset: Dataset) -> dict[tuple[int, Level], tuple[Verdict, str]]:
+    """Shard (its id) and level → what the last check of it said, and when."""
+    return {
+        (shard, Level(level)): (Verdict(outcome), checked_at)
+        for shard, level, outcome, checked_at in query(
             conn,
-            """INSERT INTO verification (shard_id, run_id, level, outcome, detail, findings, bytes, seconds,
-                                         checked_at)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-               ON CONFLICT (shard_id, level) DO UPDATE SET run_id = excluded.run_id,
-                   outcome = excluded.outcome, detail = excluded.detail, findings = excluded.findings,
-                   bytes = excluded.bytes, seconds = excluded.seconds, checked_at = excluded.checked_at""",
-            (
-                *(shard.id, run.id, level.value, checked.verdict.value, detail),
-                *(checked.found, checked.size, checked.seconds, utc_now()),
-            ),
+            """SELECT v.shard_id, v.level, v.outcome, v.checked_at
+               FROM verification v JOIN shard h ON h.id = v.shard_id WHERE h.dataset_id = ?""",
+            (dataset.id,),
         )
+    }
 
 
 def told_briefly(checked: Checked) -> str | None:

@@ -67,6 +67,35 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """A file as it was when it was looked at.
+
+    Whoever puts another file under its name changes the inode, whoever writes into it the mtime.
+    """
+
+    inode: int
+    size: int
+    mtime_ns: int
+
+
+def seen_at(path: Path) -> Seen | None:
+    """What has a name now; None where nothing has it, or a link to nowhere.
+
+    Raises:
+        OSError: the storage failed.
+    """
+    try:
+        status = path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as err:
+        if err.errno != errno.ELOOP:
+            raise
+        status = path.lstat()
+    return Seen(status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
 class Checked:
     """What came of it.
 
@@ -74,6 +103,7 @@ class Checked:
         findings: the first ``KEPT``; found: how many there were.
         size: bytes of the file, 0 where it is none.
         seconds: that it took.
+        seen: what had the shard's name when the check began; None where nothing had, or where that is not known.
     """
 
     verdict: Verdict
@@ -81,6 +111,7 @@ class Checked:
     found: int
     size: int
     seconds: float
+    seen: Seen | None = None
 
 
 class _Findings:
@@ -102,6 +133,7 @@ def check_shard(expected: Expected, level: Level) -> Checked:
     """
     start = time.perf_counter()
     findings = _Findings()
+    seen = seen_at(expected.path)  # before it is opened: what takes its place meanwhile is not what was seen
     try:
         size = _regular_size(expected.path)
         _check_file(expected, size, level, findings)
@@ -109,7 +141,8 @@ def check_shard(expected: Expected, level: Level) -> Checked:
     except _NoFile as err:
         findings.add(err.finding)
         size, verdict = 0, err.verdict
-    return Checked(verdict, tuple(findings.kept), findings.found, size, round(time.perf_counter() - start, 3))
+    seconds = round(time.perf_counter() - start, 3)
+    return Checked(verdict, tuple(findings.kept), findings.found, size, seconds, seen)
 
 
 class _NoFile(Exception):

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import click
 
 from tol_db.cli.findings import few, print_findings
 from tol_db.cli.options import as_json, db_settings, opened
-from tol_db.errors import LeaseHeld, TolDbError
+from tol_db.cli.verify_results import print_entered, print_waiting
+from tol_db.errors import TolDbError
 from tol_db.settings import Settings
 
 if TYPE_CHECKING:
     from materialize.collect import Collected
+    from materialize.dataset import Dataset
+    from materialize.lease import Keeper
+    from materialize.verify.enter import EnteredResults
+    from tol_db.db.engine import Database
 
 
 @click.command()
@@ -28,7 +34,7 @@ if TYPE_CHECKING:
 @click.option("--json", "json_", is_flag=True, help="JSON instead of text.")
 @db_settings
 def collect(settings: Settings, name: str | None, wait: float, json_: bool) -> None:
-    """Enter the shards that `materialize --receipts-only` has written.
+    """Enter the shards that `materialize --receipts-only` has written, and what `verify --results-only` has found.
 
     Run it any number of times, while such runs go on or after them. Shards whose file is gone are taken back,
     partial files of dead attempts are removed. Exit code 1 while shards are still to be written.
@@ -38,9 +44,18 @@ def collect(settings: Settings, name: str | None, wait: float, json_: bool) -> N
       tol-db collect --dataset tol
     """
     from materialize.collect import collect as run
+    from materialize.verify.enter import enter_results
 
-    collected = run(opened(settings), name, wait=wait, on_wait=_print_waiting)
-    click.echo(as_json(collected)) if json_ else _print(collected)
+    results: list[EnteredResults] = []
+
+    def enter(db: Database, dataset: Dataset, keeper: Keeper, between_steps: Callable[[], None]) -> None:
+        results.append(enter_results(db, dataset, keeper, between_steps))
+
+    collected = run(opened(settings), name, wait=wait, on_wait=print_waiting, before=enter)
+    if json_:
+        click.echo(as_json({"findings": collected.findings, "left": collected.left, "results": results[0]}))
+    else:
+        _print(collected, results[0])
     if collected.left:
         shards = sum(map(len, collected.left.values()))
         raise TolDbError(
@@ -50,12 +65,10 @@ def collect(settings: Settings, name: str | None, wait: float, json_: bool) -> N
         )
 
 
-def _print_waiting(held: LeaseHeld) -> None:
-    click.echo(f"waiting: {held}", err=True)
-
-
-def _print(collected: Collected) -> None:
+def _print(collected: Collected, results: EnteredResults) -> None:
     findings = collected.findings
+    if not results.is_empty:
+        print_entered(results)
     click.echo(f"entered {len(findings.adopted)} shards")
     if findings.working:
         click.echo(f"{findings.working} work units are still being written")

@@ -88,6 +88,11 @@ def materialize(
             retry=retry,
             on_findings=print_findings,
         )
+    tell(report, json_)
+
+
+def tell(report: RunReport, json_: bool) -> None:
+    """Print what a run did; units that failed become the error that the process exits with."""
     click.echo(as_json(report)) if json_ else _print_report(report)
     if report.failures:
         first = report.failures[0]

@@ -15,6 +15,7 @@ from tol_db.settings import Settings
 
 if TYPE_CHECKING:
     from materialize.verify.check import GoingOn, VerifyReport
+    from tol_db.db.engine import Database
 
 LINES = 20
 """Findings that are told as text; JSON has them all."""
@@ -28,6 +29,8 @@ LINES = 20
 @click.option("--shards", type=NumberRange(), help="Only these shard numbers.")
 @click.option("--workers", type=click.IntRange(1, 1024), help="Processes.  [default: $TOL_DB_WORKERS, else cores]")
 @click.option("--restart", is_flag=True, help="Begin anew instead of going on with an unfinished verification.")
+@click.option("--results-only", is_flag=True, help="Only read the database (or a copy); leave a result per shard.")
+@click.option("--collect-results", is_flag=True, help="Enter what --results-only has left; nothing is checked.")
 @click.option("--no-decode", is_flag=True, help="Of a DIR: do not decode the pictures.")
 @click.option(
     "--log",
@@ -45,6 +48,8 @@ def verify(
     shards: range | None,
     workers: int | None,
     restart: bool,
+    results_only: bool,
+    collect_results: bool,
     no_decode: bool,
     log: Path | None,
     json_: bool,
@@ -55,6 +60,10 @@ def verify(
     samples in the planned order. With --deep also every byte, text and picture. A bad or missing shard is
     pending again: `tol-db materialize` sets its file aside and writes it anew. --repair sets the file aside at
     once, also of shards that were found bad earlier. Nothing is ever deleted.
+
+    Of a dataset by many jobs at once: each runs --results-only over a range of --shards, with the database or a
+    copy that `tol-db backup` made, and leaves small files under the output root; --collect-results (or
+    `tol-db collect`) enters them, once or more often, where the shard's file is still the one that was checked.
 
     Of a DIR with shards of whatever origin (no database is needed): truncated and empty archives, incomplete
     samples, keys that come twice, names that lead elsewhere, pictures that cannot be decoded.
@@ -67,32 +76,68 @@ def verify(
       tol-db verify --dataset tol
       tol-db verify --dataset tol --deep --workers 16
       tol-db verify --dataset tol --repair; tol-db materialize --dataset tol
+      tol-db --db copy.sqlite verify --dataset tol --results-only --shards 0-499
+      tol-db verify --dataset tol --collect-results
       tol-db verify /data/shards-of-others --log shards-of-others.jsonl
     """
     if folder is not None:
         _refuse("does not go with DIR", dataset=name is not None, repair=repairing, restart=restart)
         _refuse("does not go with --no-decode", deep=deep and no_decode)
         _refuse("does not go with DIR", shards=shards is not None)
+        _refuse("does not go with DIR", results_only=results_only, collect_results=collect_results)
         from tol_db.cli.verify_folder import verify_folder
 
         verify_folder(settings, folder, workers=workers, decode=not no_decode, log=log, json_=json_)
         return
     _refuse("is for a DIR, not for a dataset", no_decode=no_decode, log=log is not None)
-    from materialize.verify.check import verify as run
+    if collect_results:
+        _refuse("does not go with --collect-results", results_only=results_only, repair=repairing, deep=deep)
+        _refuse("does not go with --collect-results", restart=restart, shards=shards is not None)
+        _refuse("does not go with --collect-results", workers=workers is not None)
+        _collect(opened(settings), name, json_)
+        return
+    _refuse("writes the database, and --results-only only reads it", repair=repairing and results_only)
+    workers = workers or settings.workers
+    if results_only:
+        from materialize.verify.detached import leave_results
 
-    report = run(
-        opened(settings),
-        name,
-        workers=workers or settings.workers,
-        deep=deep,
-        repairing=repairing,
-        shards=shards,
-        restart=restart,
-        on_going_on=_print_going_on,
-    )
+        report = leave_results(
+            opened(settings, readonly=True),
+            name,
+            workers=workers,
+            deep=deep,
+            shards=shards,
+            restart=restart,
+            on_going_on=_print_going_on,
+        )
+    else:
+        from materialize.verify.check import verify as run
+
+        report = run(
+            opened(settings),
+            name,
+            workers=workers,
+            deep=deep,
+            repairing=repairing,
+            shards=shards,
+            restart=restart,
+            on_going_on=_print_going_on,
+        )
     click.echo(as_json(report)) if json_ else _print_report(report)
+    if results_only and report.shards and not json_:
+        click.echo("nothing was entered yet: `tol-db verify --collect-results` enters the results")
     if not report.is_good:
-        raise _failure(report)
+        raise _failure(report, is_entered=not results_only)
+
+
+def _collect(db: Database, name: str | None, json_: bool) -> None:
+    from materialize.verify.enter import collect_results
+    from tol_db.cli.verify_results import failure_of, print_entered, print_waiting
+
+    entered = collect_results(db, name, on_wait=print_waiting)
+    click.echo(as_json(entered)) if json_ else print_entered(entered)
+    if not entered.is_good:
+        raise failure_of(entered)
 
 
 def _refuse(why: str, **given: bool) -> None:
@@ -143,7 +188,7 @@ def _print_others(report: VerifyReport) -> None:
         click.echo(f"not recorded, left alone: {path}")
 
 
-def _failure(report: VerifyReport) -> TolDbError:
+def _failure(report: VerifyReport, *, is_entered: bool) -> TolDbError:
     missing = sum(bad.verdict == "missing" for bad in report.bad)
     counts = (
         (len(report.bad) - missing, "bad"),
@@ -152,7 +197,9 @@ def _failure(report: VerifyReport) -> TolDbError:
         (len(report.bad_before), "bad or missing since before"),
     )
     told = ", ".join(f"{number:,} {what}" for number, what in counts if number)
-    if report.bad or report.bad_before:
+    if report.bad and not is_entered:
+        hint = "enter the results with `tol-db verify --collect-results`, then run `tol-db materialize`"
+    elif report.bad or report.bad_before:
         hint = "run `tol-db materialize`: it writes the bad and missing ones anew"
     else:
         hint = "check the disk or mount, then run the same command again"

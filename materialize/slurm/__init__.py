@@ -1,0 +1,1 @@
+"""A dataset on a cluster: SLURM starts and restarts the tasks, receipts tell what they wrote."""
