@@ -165,7 +165,8 @@ def _delete_files(dataset: Dataset, shards: list[tuple[str, int, int | None]]) -
     folders = sorted({path.parent for path in paths})
     failed: list[tuple[Path, OSError]] = []
     gone = sum(_unlink(path, failed) for path, recorded in paths.items() if recorded)
-    for path in (*(f / "sizes.json" for f in folders), *sorted((top / RECEIPTS).glob("shard-*.json"))):
+    told = [path for kind in ("shard", "verified") for path in sorted((top / RECEIPTS).glob(f"{kind}-*.json"))]
+    for path in (*(f / "sizes.json" for f in folders), *told):
         _unlink(path, failed)
     if not failed:  # else it tells whose the files are that are left
         _unlink(top / root.MARKER, failed)

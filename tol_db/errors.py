@@ -16,7 +16,8 @@
     ├── CannotWrite               73   a folder or file cannot be written
     ├── ShardConflict              1   a final name is taken by other bytes
     └── Interrupted               75   stopped by a signal: run again
-        └── LeaseHeld             75   another run works on the dataset
+        ├── LeaseHeld             75   another run works on the dataset
+        └── ControllerSilent      75   SLURM does not answer (materialize.cluster)
 
 Every error carries one line that says what was wrong and where, and a hint that says what to do next. The
 command line prints both and exits with ``exit_code``; nothing below it prints or exits.
