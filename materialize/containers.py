@@ -12,7 +12,7 @@ import tarfile
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Protocol
 
 from materialize.archive import (
     BLOCK,
@@ -25,6 +25,7 @@ from materialize.archive import (
     require_readable,
     storage_error,
 )
+from materialize.seek_index import IndexedReader, SeekIndex, indexed
 from tol_db.errors import ContainerChanged
 
 __all__ = ["KINDS", "Archive", "Member", "Wanted", "kind_of", "listing", "read_members", "storage_error"]
@@ -84,29 +85,42 @@ class Wanted:
     size: int
 
 
-def read_members(path: Path, kind: str, wanted: Iterable[Wanted]) -> Generator[tuple[Wanted, bytes], None, None]:
-    """The bytes of the wanted members of one container, in the order of their index.
+class _Seekable(Protocol):
+    """The data of an archive, of which pieces are read."""
 
-    A tar.gz is streamed from its start to the last wanted member; a tar and a folder are read by offset and
-    by name, in the order given.
+    def seek(self, offset: int, /) -> int: ...
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+def read_members(
+    path: Path, kind: str, wanted: Iterable[Wanted], index: SeekIndex | None = None
+) -> Generator[tuple[Wanted, bytes], None, None]:
+    """The bytes of the wanted members of one container, in the order given.
+
+    A tar and a folder are read by offset and by name, and so is a tar.gz with its index; without one it is
+    streamed from its start to the last wanted member.
 
     Args:
         path: the container.
         kind: ``tar_gz``, ``tar`` or ``directory``.
-        wanted: the members, each asked for when the one before it has been taken; for a tar.gz in ascending
-            order of index.
+        wanted: the members, each asked for when the one before it has been taken; for a tar.gz without an index
+            in ascending order of their place in it.
+        index: of a tar.gz.
 
     Raises:
-        ContainerChanged: it is not there, or a member is not what was scanned.
+        ContainerChanged: it or its index is not there, or a member is not what was scanned.
         ContainerError: it cannot be read, or not be closed. Neither is ever the fault of one picture.
     """
     try:
-        yield from _members(path, kind, wanted)
+        yield from _members(path, kind, wanted, index)
     except OSError as err:  # whatever is not told of a member: some file systems find a fault when they close
         raise storage_error(path, None, err) from err
 
 
-def _members(path: Path, kind: str, wanted: Iterable[Wanted]) -> Generator[tuple[Wanted, bytes], None, None]:
+def _members(
+    path: Path, kind: str, wanted: Iterable[Wanted], index: SeekIndex | None
+) -> Generator[tuple[Wanted, bytes], None, None]:
     if kind == "directory":
         for want in wanted:
             yield want, _read_file(path / want.name, path, want)
@@ -115,6 +129,11 @@ def _members(path: Path, kind: str, wanted: Iterable[Wanted]) -> Generator[tuple
             unchanged = Unchanged(file, path)
             for want in wanted:
                 yield want, _read_at(file, path, want, unchanged)
+    elif index is not None:
+        with indexed(path, index) as archive:
+            reader = IndexedReader(archive)
+            for want in wanted:
+                yield want, _read_at(reader, path, want, archive.unchanged)
     else:
         yield from _stream(path, wanted)
 
@@ -137,8 +156,8 @@ def _stream(path: Path, wanted: Iterable[Wanted]) -> Generator[tuple[Wanted, byt
     raise _not_as_scanned(path, want)
 
 
-def _read_at(file: BinaryIO, path: Path, want: Wanted, unchanged: Unchanged) -> bytes:
-    """A member of a plain tar by its offset; the header before it must still name it."""
+def _read_at(file: _Seekable, path: Path, want: Wanted, unchanged: Unchanged) -> bytes:
+    """A member of a tar, or of an indexed tar.gz, by its offset; the header before it must still name it."""
     if want.offset is None:
         raise _not_as_scanned(path, want)
     require_readable(path, want.name, want.size)
@@ -185,7 +204,7 @@ def _parsed(block: bytes) -> tarfile.TarInfo | None:
         return None
 
 
-def _read_fully(file: BinaryIO, size: int) -> bytes:
+def _read_fully(file: _Seekable, size: int) -> bytes:
     parts = []
     while size and (data := file.read(size)):
         parts.append(data)

@@ -240,8 +240,10 @@ def require_order(candidates: Candidates, placed: Sequence[Mask], order: str) ->
     hindered = int((np.logical_or.reduce(list(placed)) & ~candidates.random_access).sum())
     if hindered:
         raise UsageError(
-            f"--order shuffled: {hindered:,} images lie in .tar.gz archives, which cannot be read at random",
-            hint="gunzip the archives to .tar and run `tol-db ingest containers`, or use --order source",
+            f"--order shuffled: {hindered:,} images lie in .tar.gz archives without a seek index, "
+            "which cannot be read at random",
+            hint="make indexes: `tol-db ingest containers DIR --seek-index`; or have them as .tar: "
+            "`tol-db fetch eol DIR --as-tar`, then `tol-db ingest containers DIR`; or use --order source",
         )
 
 

@@ -111,7 +111,7 @@ class GzipReader:
         ZlibError: it is not gzip, or a checksum is wrong.
     """
 
-    def __init__(self, raw: HashingReader) -> None:
+    def __init__(self, raw: Readable) -> None:
         self._raw = raw
         self._stream = _zlib.decompressobj(31)
         self._fed = False
@@ -165,7 +165,7 @@ class GzipReader:
         self._pending = self._stream.unconsumed_tail
 
     def _next_stream(self) -> None:
-        rest = self._stream.unused_data or self._raw.read(READ)
+        rest = self._after_stream()
         while rest and not rest.strip(b"\0"):  # gzip(1) allows zero padding between and after streams
             rest = self._raw.read(READ)
         rest = rest.lstrip(b"\0")
@@ -177,3 +177,86 @@ class GzipReader:
         else:
             self.trailing = bool(rest)
             self._ended = True
+
+    def _after_stream(self) -> bytes:
+        """Bytes that follow the stream which has just ended; none at the end of the file."""
+        return self._stream.unused_data or self._raw.read(READ)
+
+
+class GzipFrom(GzipReader):
+    """The inflated bytes of a gzip file from the beginning of a deflate block on, and of the streams that follow.
+
+    The checksum of the stream that is entered cannot be checked: it is of all its bytes.
+
+    Args:
+        raw: the file from the byte in which the block begins.
+        window: the 32 KB of data before the block; nothing where a stream begins with it.
+        bits: how many bits of the first byte, its highest, belong to the block; 0 where all do.
+    """
+
+    def __init__(self, raw: Readable, window: bytes, bits: int) -> None:
+        super().__init__(raw)
+        self._stream = _zlib.decompressobj(-15, zdict=window) if window else _zlib.decompressobj(-15)
+        self._is_entered = True
+        if bits:
+            shared = raw.read(1)
+            if not shared:
+                raise EOFError("the gzip stream is cut off")
+            self._pending = _lead_in(shared[0], bits)
+
+    def _after_stream(self) -> bytes:
+        if not self._is_entered:
+            return super()._after_stream()
+        self._is_entered = False
+        rest = self._stream.unused_data
+        while len(rest) < GZIP_TRAILER and (more := self._raw.read(READ)):
+            rest += more
+        return rest[GZIP_TRAILER:] or self._raw.read(READ)
+
+
+GZIP_TRAILER = 8
+"""Bytes of checksum and length behind the deflate data of a stream (RFC 1952)."""
+
+
+def _lead_in(shared: int, bits: int) -> bytes:
+    """Empty blocks, and in the highest bits of their last byte the first bits of a block that begins within one.
+
+    zlib's inflatePrime() is not to be had from Python; blocks that inflate to nothing and end at the right bit do
+    the same (RFC 1951, 3.2.3). An empty block with the fixed code has 10 bits; where an odd number is
+    wanted, one with a code of its own precedes, which has 95.
+    """
+    wanted = 8 - bits
+    blocks, length = _ODD_BLOCK if wanted % 2 else (0, 0)
+    while length % 8 != wanted:
+        blocks |= 0b010 << length
+        length += 10
+    return (blocks | (shared >> wanted) << length).to_bytes((length + bits) // 8, "little")
+
+
+def _odd_block() -> tuple[int, int]:
+    """An empty deflate block of 95 bits and that number (RFC 1951, 3.2.7: dynamic Huffman codes)."""
+    ones = {18, 1}  # of the code lengths only these occur, with one bit each: 1 is 0, 18 is 1
+    order = (16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15)
+    fields = [
+        *((0, 1), (2, 2)),  # not the last block; dynamic codes
+        *((0, 5), (1, 5), (15, 4)),  # 257 codes of literals, 2 of distances, 19 of lengths
+        *((int(symbol in ones), 3) for symbol in order),
+        *(
+            (0, 1),
+            (1, 1),
+            (138 - 11, 7),
+            (1, 1),
+            (117 - 11, 7),
+            (0, 1),
+        ),  # 0 has one bit, 255 have none, 256 has one
+        *((0, 1), (0, 1)),  # the two distances, which nobody uses, have one bit each
+        (1, 1),  # 256: the end of the block
+    ]
+    value = length = 0
+    for number, size in fields:
+        value |= number << length
+        length += size
+    return value, length
+
+
+_ODD_BLOCK = _odd_block()

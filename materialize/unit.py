@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from materialize.containers import Wanted
+from materialize.seek_index import SeekIndex
 from tol_db.taxonomy.names import Lineage
 
 
@@ -66,6 +67,8 @@ class ContainerTask:
         kind: ``tar_gz``, ``tar`` or ``directory``.
         size, mtime_ns: as they were when it was scanned; None for folders, whose files are checked singly.
         images: in the order in which they are read.
+        index: of a ``tar_gz`` that has one.
+        in_order: the images lie in the container in this order, so that it can be streamed.
     """
 
     path: Path
@@ -73,6 +76,8 @@ class ContainerTask:
     size: int | None
     mtime_ns: int | None
     images: Sequence[ImageTask]
+    index: SeekIndex | None = None
+    in_order: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -12,10 +12,11 @@ from materialize.dataset import Dataset
 from materialize.ledger import UNFINISHED
 from materialize.order import reading_order
 from materialize.root import shard_path
-from materialize.unit import ContainerTask, ImageTask, LabelText, ShardTask, UnitTask
+from materialize.seek_index import REMEDY, SeekIndex
+from materialize.unit import ContainerTask, LabelText, ShardTask, UnitTask
 from materialize.unit_images import PackedImages
 from tol_db.db.bulk import query, scalar
-from tol_db.errors import InputError, InputMissing, RecipeChanged
+from tol_db.errors import ContainerError, InputError, InputMissing, RecipeChanged
 from tol_db.taxonomy.names import Lineage
 
 _STATES = ", ".join(f"'{state}'" for state in UNFINISHED)
@@ -148,7 +149,9 @@ def _containers(
     files = {id: _container(conn, id) for id, _ in found}
     if dataset.order != "shuffled":
         found.sort(key=lambda pair: files[pair[0]].order)
-    return [files[id].task(images) for id, images in found]
+    in_order = dataset.order != "shuffled"
+    tasks = {id: file.task(in_order=in_order) for id, file in files.items()}  # a shuffled unit has each many times
+    return [replace(tasks[id], images=images) for id, images in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,26 +164,39 @@ class _Container:
     mtime_ns: int | None
     root: str | None
     source: str
+    seek_index: bytes | None
 
     @property
     def order(self) -> tuple[bool, str, list[tuple[int, int, str]]]:
         return reading_order(self.kind, self.source, self.path)
 
-    def task(self, images: Sequence[ImageTask]) -> ContainerTask:
+    def task(self, *, in_order: bool) -> ContainerTask:
+        """Without its images."""
         if self.root is None:
             raise InputMissing(f"{self.path}: its source has no folder", hint="run `tol-db ingest containers DIR`")
         archive = self.kind != "directory"
+        root = Path(self.root)
+        index = SeekIndex.of(self.seek_index, root)
+        if self.kind == "tar_gz" and index is None and not in_order:
+            raise ContainerError(
+                root / self.path,
+                None,
+                "it has no seek index (any more), and a shuffled dataset reads single members of it",
+                hint=REMEDY,
+            )
         return ContainerTask(
-            Path(self.root) / self.path,
+            root / self.path,
             self.kind,
             self.size if archive else None,
             self.mtime_ns if archive else None,
-            images,
+            (),
+            index,
+            in_order,
         )
 
 
 def _container(conn: sa.Connection, id: int) -> _Container:
-    sql = """SELECT c.path, c.kind, c.bytes, c.mtime_ns, s.root, s.key
+    sql = """SELECT c.path, c.kind, c.bytes, c.mtime_ns, s.root, s.key, c.seek_index
              FROM container c JOIN source s ON s.id = c.source_id WHERE c.id = ?"""
     return _Container(*next(query(conn, sql, (id,))))
 

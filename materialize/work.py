@@ -7,7 +7,7 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ from materialize.recipe import Recipe
 from materialize.root import require_mounted
 from materialize.shard import Part, ShardWriter, part
 from materialize.unit import ContainerTask, ImageTask, LabelText, Place, ShardTask, UnitTask
-from tol_db.errors import ContainerChanged, InputError, Interrupted
+from tol_db.errors import ContainerChanged, ContainerError, InputError, Interrupted
 
 LABELS_KEPT = 4096
 """Labels whose ten texts are kept ready to be written (3 KB): neighbours in an archive often share one."""
@@ -131,7 +131,9 @@ class UnitWriter:
         _require_unchanged(container)
         being_read: deque[ImageTask] = deque()  # each is made once, when the thread that reads comes to it
         wanted = _wanted(container.images, being_read)
-        members = read_ahead(read_members(container.path, container.kind, wanted), _sizes(container.images))
+        index = None if container.in_order else container.index  # one pass over all of it is faster in order
+        reading = read_members(container.path, container.kind, wanted, index)
+        members = read_ahead(reading, _sizes(container.images))
         number, planned = 0, len(container.images)
         with closing(members):
             for number, (_, data) in enumerate(members, 1):
@@ -247,11 +249,27 @@ def try_alone(task: UnitTask, key: str, recipe: Recipe, watch: Watch) -> None:
         for image in container.images:
             if image.key == key:
                 _require_unchanged(container)
-                for _, data in read_members(container.path, container.kind, [image.wanted]):
-                    watch.enter(key)
-                    transform(data, recipe)
-                    watch.leave()
+                data = _read_one(container, image.wanted)
+                watch.enter(key)
+                transform(data, recipe)
+                watch.leave()
                 return
+
+
+def _read_one(container: ContainerTask, wanted: Wanted) -> bytes:
+    """One member: by the index where there is one; else, and where that is not fit, a tar.gz from its start on."""
+    if container.index is not None:
+        try:
+            return _only(read_members(container.path, container.kind, [wanted], container.index))
+        except ContainerError:
+            if not container.in_order:
+                raise
+    return _only(read_members(container.path, container.kind, [wanted]))
+
+
+def _only(members: Generator[tuple[Wanted, bytes], None, None]) -> bytes:
+    with closing(members):
+        return next(members)[1]
 
 
 def transform(data: bytes, recipe: Recipe) -> Converted:

@@ -13,6 +13,7 @@ from tol_db.ingest.containers import ingest_containers
 from tol_db.ingest.layout import KEYS, find_roots
 from tol_db.ingest.raw_folders import RawResult, ingest_bioscan, ingest_eol, ingest_inat21
 from tol_db.ingest.scan_report import ContainersResult
+from tol_db.ingest.seek_indexes import SeekWish
 from tol_db.ingest.tol10m import ingest_tree
 from tol_db.settings import Settings
 
@@ -27,11 +28,56 @@ def _print(lines: list[str], scan: ContainersResult | None) -> None:
         scan.require_sound()
 
 
+def _seek_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Adds ``--seek-index`` with its options."""
+    for option in (
+        click.option(
+            "--seek-spacing",
+            type=click.IntRange(64, 65536),
+            default=4096,
+            show_default=True,
+            metavar="KIB",
+            help="Of --seek-index: KiB of data from one point to the next. 4096: 8 MB of index per GB, "
+            "8 ms to find a picture; half: twice the size, half the time.",
+        ),
+        click.option(
+            "--seek-index-dir",
+            type=click.Path(path_type=Path, file_okay=False),
+            metavar="FOLDER",
+            help="Where the indexes go.  [beside each archive]",
+        ),
+        click.option(
+            "--seek-index",
+            is_flag=True,
+            help="Make an index NAME.tar.gz.gzidx of each .tar.gz, by which single members are read, "
+            "for `plan --order shuffled`.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _seek_wish(asked: bool, folder: Path | None, kib: int) -> SeekWish | None:
+    if asked:
+        return SeekWish(folder, kib << 10)
+    if folder is not None:
+        raise UsageError("--seek-index-dir says where indexes go, and none is wanted", hint="add --seek-index")
+    return None
+
+
 @click.command()
 @_FOLDER
 @click.option("--no-scan", is_flag=True, help="Leave the archives and folders for `ingest containers`.")
+@_seek_options
 @db_settings
-def tol10m(settings: Settings, folder: Path, no_scan: bool) -> None:
+def tol10m(
+    settings: Settings,
+    folder: Path,
+    no_scan: bool,
+    seek_index: bool,
+    seek_index_dir: Path | None,
+    seek_spacing: int,
+) -> None:
     """Read everything that is in a TreeOfLife-10M tree.
 
     DIR is the TreeOfLife-10M folder, or the one that holds it. Read are metadata/naming/*.json,
@@ -40,10 +86,16 @@ def tol10m(settings: Settings, folder: Path, no_scan: bool) -> None:
     written to.
 
     \b
-    Example:
+    Examples:
       tol-db ingest tol10m /data/TreeOfLife-10M
+      tol-db ingest tol10m /data/TreeOfLife-10M --seek-index
     """
-    result = ingest_tree(opened(settings), folder, scan=not no_scan)
+    seek = _seek_wish(seek_index, seek_index_dir, seek_spacing)
+    if seek is not None and no_scan:
+        raise UsageError(
+            "--seek-index is made by the scan, and --no-scan leaves it out", hint="leave out one of them"
+        )
+    result = ingest_tree(opened(settings), folder, scan=not no_scan, seek=seek)
     _print(result.describe(), result.containers)
 
 
@@ -58,19 +110,32 @@ def tol10m(settings: Settings, folder: Path, no_scan: bool) -> None:
     "or by place in natural order, from 1, where not every name has a number of its own.",
 )
 @click.option("--rehash", is_flag=True, help="Compare checksums also where size and time are unchanged.")
+@_seek_options
 @db_settings
-def containers(settings: Settings, folder: Path, source: str | None, only: range | None, rehash: bool) -> None:
+def containers(
+    settings: Settings,
+    folder: Path,
+    source: str | None,
+    only: range | None,
+    rehash: bool,
+    seek_index: bool,
+    seek_index_dir: Path | None,
+    seek_spacing: int,
+) -> None:
     """Scan archives and folders: which file is which image, and where it lies.
 
     DIR is a TreeOfLife-10M tree or the folder of one source. What was scanned before is read again only when
-    its size or time changed. A damaged archive is recorded up to its fault; the others go on.
+    its size or time changed. A damaged archive is recorded up to its fault; the others go on. With --seek-index
+    archives that were scanned before get their index too, and an index that is there and whole is kept.
 
     \b
     Examples:
       tol-db ingest containers /data/TreeOfLife-10M
       tol-db ingest containers /data/TreeOfLife-10M --source eol --containers 7-9
       tol-db ingest containers /data/eol --rehash
+      tol-db ingest containers /data/eol --seek-index --seek-index-dir /blue/group/indexes
     """
+    seek = _seek_wish(seek_index, seek_index_dir, seek_spacing)
     db = opened(settings)
     roots = find_roots(folder, source)
     if only is not None and len(list(roots.items())) > 1:
@@ -78,7 +143,7 @@ def containers(settings: Settings, folder: Path, source: str | None, only: range
             "--containers counts within one source, and this tree has several",
             hint="add --source eol, --source inat21 or --source bioscan",
         )
-    result = ingest_containers(db, roots, only=only, rehash=rehash)
+    result = ingest_containers(db, roots, only=only, rehash=rehash, seek=seek)
     _print(result.describe(), result)
 
 

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     type=click.Choice(["source", "shuffled"]),
     default="source",
     show_default=True,
-    help="Images of one archive stay together, or each shard is a fair sample.",
+    help="Images of one archive stay together, or each shard is a fair sample; a .tar.gz then needs a seek index "
+    "(`ingest containers --seek-index`).",
 )
 @click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), default=17, show_default=True, help="Of --order shuffled."
@@ -79,6 +80,7 @@ def plan(
     Examples:
       tol-db plan /data/shards --dataset tol --split train --split val --split train_small
       tol-db plan /data/shards --dataset tol --split train --recipe tol10m --dry-run
+      tol-db plan /data/shards --dataset mixed --split train --order shuffled --seed 5
       tol-db plan --dataset tol --extend
       tol-db plan --dataset tol --refresh
     """

@@ -34,12 +34,13 @@ from tol_db.ingest.layout import Discovery, Found, Roots, discover
 from tol_db.ingest.matching import Matched, Target, claimed_strays, record
 from tol_db.ingest.scan import Stat, digest_of, scanned
 from tol_db.ingest.scan_report import ContainersResult, Note, SourceScan
+from tol_db.ingest.seek_indexes import SeekIndexes, SeekWish, no_indexes
 
 CLAIMED = "an image without a file claims a stray of it"
 
 
 def ingest_containers(
-    db: Database, roots: Roots, *, only: range | None = None, rehash: bool = False
+    db: Database, roots: Roots, *, only: range | None = None, rehash: bool = False, seek: SeekWish | None = None
 ) -> ContainersResult:
     """Scan what is new or changed under the roots and match it to the image rows of a mapping.
 
@@ -50,12 +51,15 @@ def ingest_containers(
             ``00371_Animalia_…``: 371); where not every name of the source has one of its own, by their place
             in natural order of path, from 1. Nothing is taken for missing then.
         rehash: compare digests also where size and time are unchanged.
+        seek: whether each ``.tar.gz`` is to have a seek index, also those that were scanned before.
 
     Raises:
-        UsageError: no source has image rows, or the range names none of the containers.
+        UsageError: no source has image rows, or the range names none of the containers; the library for seek
+            indexes is not installed.
+        CannotWrite: a seek index cannot be written.
         InputMissing, InputError: a root is not there, is no folder, or is empty though it was scanned before.
     """
-    result = scan_all(db, roots, only=only, rehash=rehash)
+    result = scan_all(db, roots, only=only, rehash=rehash, seek=seek)
     if not any(scan.has_rows for scan in result.sources):
         keys = ", ".join(scan.key for scan in result.sources)
         raise UsageError(
@@ -66,9 +70,11 @@ def ingest_containers(
     return result
 
 
-def scan_all(db: Database, roots: Roots, *, only: range | None = None, rehash: bool = False) -> ContainersResult:
+def scan_all(
+    db: Database, roots: Roots, *, only: range | None = None, rehash: bool = False, seek: SeekWish | None = None
+) -> ContainersResult:
     """As :func:`ingest_containers`, but it is no error where no source has image rows."""
-    return counted(db, [_scan_mapped(db, key, root, only, rehash) for key, root in roots.items()])
+    return counted(db, [_scan_mapped(db, key, root, only, rehash, seek) for key, root in roots.items()])
 
 
 def counted(db: Database, scans: Sequence[SourceScan]) -> ContainersResult:
@@ -80,20 +86,29 @@ def counted(db: Database, scans: Sequence[SourceScan]) -> ContainersResult:
     )
 
 
-def _scan_mapped(db: Database, key: str, root: Path, only: range | None, rehash: bool) -> SourceScan:
+def _scan_mapped(
+    db: Database, key: str, root: Path, only: range | None, rehash: bool, seek: SeekWish | None
+) -> SourceScan:
     with db.read() as conn:
         if not has_images(conn, key):
             return SourceScan(key, root, has_rows=False)
-    return scan_source(db, key, root, raw=False, only=only, rehash=rehash)
+    return scan_source(db, key, root, raw=False, only=only, rehash=rehash, seek=seek)
 
 
 def scan_source(
-    db: Database, key: str, root: Path, *, raw: bool, only: range | None = None, rehash: bool = False
+    db: Database,
+    key: str,
+    root: Path,
+    *,
+    raw: bool,
+    only: range | None = None,
+    rehash: bool = False,
+    seek: SeekWish | None = None,
 ) -> SourceScan:
     """Scan one source; ``raw``: make an image row of each picture found.
 
     Raises:
-        UsageError, InputMissing, InputError: as :func:`ingest_containers`.
+        UsageError, InputMissing, InputError, CannotWrite: as :func:`ingest_containers`.
     """
     if not is_stored(str(root.resolve())):
         raise InputError(f"{escaped(str(root))}: its name is not UTF-8", hint="rename the folder")
@@ -106,10 +121,11 @@ def scan_source(
         source_id(conn, key, root)
         rows = identify(discovery.containers, known)
         gone = mark_missing(conn, key, known, rows) if only is None else 0
-    run = _Run(db, key, root, source, raw)
+    run = _Run(db, key, root, source, raw, SeekIndexes(db, source, root, seek))
     run.work(run.jobs(chosen, rows, rehash))
     if run.tally.scanned or gone:
         run.work(run.claimed_again(chosen))
+    run.indexes.complete(key, chosen)
     return run.result(discovery, gone)
 
 
@@ -160,8 +176,9 @@ class _Tally:
 class _Run:
     """The work on one source, container by container."""
 
-    def __init__(self, db: Database, key: str, root: Path, source: int, raw: bool) -> None:
+    def __init__(self, db: Database, key: str, root: Path, source: int, raw: bool, indexes: SeekIndexes) -> None:
         self.db, self.key, self.root, self.source, self.raw = db, key, root, source, raw
+        self.indexes = indexes
         self.tally = _Tally()
 
     def jobs(self, chosen: Sequence[Found], rows: dict[str, Known], rehash: bool) -> list[_Job]:
@@ -228,12 +245,14 @@ class _Run:
             unreadable=tuple(done.unreadable),
             missing=missing,
             newly_missing=gone,
-            ignored=discovery.ignored,
+            ignored=no_indexes(discovery.ignored),
             members=done.members,
             matched=done.matched,
             strays=done.strays,
             new=done.new,
             files_without_row=strays,
+            indexed=self.indexes.made,
+            not_indexed=tuple(self.indexes.failed),
         )
 
     def _do(self, job: _Job, on_bytes: Callable[[int], None] | None) -> None:
@@ -258,10 +277,15 @@ class _Run:
 
     def _read(self, job: _Job, why: str, on_bytes: Callable[[int], None] | None) -> None:
         found = job.found
-        with scanned(self.root / found.path, found.kind, on_bytes) as scan, self.db.write() as conn:
-            container = place(conn, self.source, found, job.row)
-            target = Target(self.source, self.key, container, found, self._claimer(found), self.raw)
-            matched = record(conn, target, scan)
+        with self.indexes.begun(found) as building:
+            told = _both(on_bytes, building.scanned) if building is not None else on_bytes
+            with scanned(self.root / found.path, found.kind, told) as scan:
+                built = self.indexes.finished(found, building, scan)
+                with self.db.write() as conn:
+                    container = place(conn, self.source, found, job.row)
+                    target = Target(self.source, self.key, container, found, self._claimer(found), self.raw)
+                    matched = record(conn, target, scan)
+                    self.indexes.store(conn, container, built)
         self.tally.add(matched)
         if why:
             self.tally.changed.append(Note(found.path, why))
@@ -276,6 +300,15 @@ class _Run:
         if not self.raw:
             return mapped_folder
         return raw_folder(self.key, folder_in_id(self.key, found.path, found.number))
+
+
+def _both(one: Callable[[int], None] | None, other: Callable[[int], None]) -> Callable[[int], None]:
+    def told(number: int) -> None:
+        if one is not None:
+            one(number)
+        other(number)
+
+    return told
 
 
 def _why_read(row: Known | None, found: Found, stat: Stat, look: bool) -> str | None:

@@ -32,6 +32,7 @@ class Known:
     digest: bytes | None
     group_number: int | None
     group_name: str | None
+    seek_index: bytes | None
 
 
 def load_known(conn: sa.Connection, source: int) -> list[Known]:
@@ -39,7 +40,7 @@ def load_known(conn: sa.Connection, source: int) -> list[Known]:
     rows = query(
         conn,
         """SELECT id, path, state, detail, scanned_at IS NOT NULL, bytes, mtime_ns, digest,
-                  group_number, group_name
+                  group_number, group_name, seek_index
            FROM container WHERE source_id = ? ORDER BY id""",
         (source,),
     )

@@ -40,6 +40,8 @@ class SourceScan:
         members, matched, strays, new: sums over the containers read in this run.
         files_without_row: strays of all containers.
         rows_without_file: image rows of the source that no scan has found a file for.
+        indexed: archives that were given a seek index in this run.
+        not_indexed: archives that should have one, and of which none could be made.
         has_rows: False where the source has no image row at all: nothing was scanned then.
     """
 
@@ -60,6 +62,8 @@ class SourceScan:
     new: int = 0
     files_without_row: int = 0
     rows_without_file: int = 0
+    indexed: int = 0
+    not_indexed: tuple[Note, ...] = ()
     has_rows: bool = True
 
     def describe(self) -> list[str]:
@@ -72,11 +76,14 @@ class SourceScan:
         ]
         if self.scanned:
             lines.append(f"{'':8} {self.members:,} files: {self.matched:,} matched, {self.strays:,} strays")
+        if self.indexed:
+            lines.append(f"{'':8} {self.indexed:,} seek indexes made")
         for title, notes in (
             ("read again", self.changed),
             ("remark", self.remarks),
             ("damaged", self.damaged),
             ("unreadable", self.unreadable),
+            ("no seek index", self.not_indexed),
         ):
             lines += listed(title, [f"{note.path}: {note.why}" for note in notes])
         lines += listed("missing", self.missing)
@@ -101,7 +108,7 @@ class ContainersResult:
     @property
     def unchanged(self) -> bool:
         """Whether nothing was read and nothing has gone since the last scan."""
-        return not any(scan.scanned or scan.newly_missing for scan in self.sources)
+        return not any(scan.scanned or scan.newly_missing or scan.indexed for scan in self.sources)
 
     def describe(self) -> list[str]:
         """Lines to print."""
@@ -109,7 +116,7 @@ class ContainersResult:
         return [*lines, "nothing changed"] if self.unchanged else lines
 
     def require_sound(self) -> None:
-        """Raises: InputError, where an archive is damaged or a container cannot be read."""
+        """Raises: InputError, where an archive is damaged, a container cannot be read, or an index not be made."""
         damaged = [note for scan in self.sources for note in scan.damaged]
         unreadable = [note for scan in self.sources for note in scan.unreadable]
         if damaged or unreadable:
@@ -118,6 +125,13 @@ class ContainersResult:
                 f"containers damaged: {len(damaged):,}, unreadable: {len(unreadable):,}; "
                 f"first {printed(first.path)}: {first.why}",
                 hint="everything else was ingested; fetch these again, then run `tol-db ingest containers DIR`",
+            )
+        not_indexed = [note for scan in self.sources for note in scan.not_indexed]
+        if not_indexed:
+            raise InputError(
+                f"no seek index of {len(not_indexed):,} archives; first {printed(not_indexed[0].path)}: "
+                f"{not_indexed[0].why}",
+                hint="everything was ingested; `gunzip` these to .tar and scan again, or plan in --order source",
             )
 
 

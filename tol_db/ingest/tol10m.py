@@ -20,6 +20,7 @@ from tol_db.ingest.layout import KEYS, find_tree, tree_roots
 from tol_db.ingest.licences import ingest_licences
 from tol_db.ingest.mapping import ingest_mapping
 from tol_db.ingest.scan_report import ContainersResult
+from tol_db.ingest.seek_indexes import SeekWish
 
 
 class Result(Protocol):
@@ -74,13 +75,14 @@ class TreeResult:
         return lines
 
 
-def ingest_tree(db: Database, folder: Path, *, scan: bool = True) -> TreeResult:
+def ingest_tree(db: Database, folder: Path, *, scan: bool = True, seek: SeekWish | None = None) -> TreeResult:
     """Read all that is in a TreeOfLife-10M tree.
 
     Args:
         db: where to.
         folder: the TreeOfLife-10M folder, or the folder that holds it.
         scan: also scan the containers (``ingest containers`` does it later).
+        seek: whether each ``.tar.gz`` is to have a seek index.
 
     Raises:
         InputMissing, InputError: no such folder, no tree in it, or no mapping.sqlite in the tree; or what the
@@ -114,7 +116,7 @@ def ingest_tree(db: Database, folder: Path, *, scan: bool = True) -> TreeResult:
         absent.append(str(licences.relative_to(tree)))
     there = dict(roots.items())
     absent += [f"dataset/{key}" for key in KEYS if key not in there]
-    containers = scan_all(db, roots) if scan and there else None
+    containers = scan_all(db, roots, seek=seek) if scan and there else None
     return TreeResult(tree, tuple(steps), containers, tuple(absent))
 
 
