@@ -70,6 +70,10 @@ class Ended:
     elapsed: str
 
 
+_NOT_OURS = ("SLURM_", "SQUEUE_", "SCANCEL_", "SACCT_", "SCONTROL_")
+"""Environment that changes what the commands answer; SBATCH_ACCOUNT and the like are what a user wants."""
+
+
 class ControllerSilent(Interrupted):
     """The controller did not answer: nothing is known."""
 
@@ -219,9 +223,9 @@ def _run(words: tuple[str, ...], stdin: str | None) -> tuple[int, str, str]:
         InputMissing: there is no such command.
         ControllerSilent: it did not end in time.
     """
-    # options of the job that we may run in are no options for the jobs that are made here
+    # options of the job that we may run in, and a user's filters, are none for the questions that are asked here
     kept = {
-        k: v for k, v in os.environ.items() if not k.startswith("SLURM_") or k in ("SLURM_CONF", "SLURM_CLUSTERS")
+        k: v for k, v in os.environ.items() if not k.startswith(_NOT_OURS) or k in ("SLURM_CONF", "SLURM_CLUSTERS")
     }
     try:
         done = subprocess.run(

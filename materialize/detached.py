@@ -17,12 +17,12 @@ from materialize.dataset import Dataset, load_dataset, require_same_recipe
 from materialize.pool import Pool, RunReport
 from materialize.receipt import receipts_of, receipts_of_shard
 from materialize.recipe import check_resizer
-from materialize.reconcile import Findings, matching_receipt, set_aside
+from materialize.reconcile import Findings, is_untouched, matching_receipt, set_aside
 from materialize.shard import cannot_write
 from materialize.stop import Stop, stop_signals
 from materialize.unit_rows import digests_and_paths, pending_units, unit_sizes
 from tol_db.db.engine import Database
-from tol_db.errors import Interrupted
+from tol_db.errors import InputError, Interrupted
 from tol_db.progress import track
 from tol_db.settings import IMAGE_TIMEOUT
 
@@ -52,6 +52,7 @@ def write_receipts(
         OutputNotMounted: the dataset's root is not there.
         RecipeChanged: this environment would write other bytes.
         CannotWrite: the root takes no more.
+        InputError: shards have files of another plan; the others were written.
         Interrupted: by a signal; what is complete is kept.
     """
     with nullcontext(stop) if stop is not None else stop_signals() as stop:
@@ -65,8 +66,9 @@ def write_receipts(
             sizes = unit_sizes(conn, dataset)
             places = digests_and_paths(conn, dataset)
         report = RunReport()
+        others: list[int] = []
         try:
-            todo = _without_written(dataset, todo, places, report.findings)
+            todo = _without_written(dataset, todo, places, report.findings, others)
         except OSError as err:
             raise cannot_write(Path(err.filename or dataset.output_root), err) from err
         on_findings(report.findings)
@@ -81,13 +83,28 @@ def write_receipts(
             stop.check()
         except Interrupted as err:
             raise Interrupted(f"{err}: {report.shards} shards were completed", hint=err.hint) from None
+        if others:
+            raise InputError(
+                f"{db.path}: {len(others)} shards have files that were written for another plan, the first "
+                f"{others[0]}; they were left alone",
+                hint="the plan was refreshed after this copy of the database was made, or before: `tol-db collect`, "
+                "then take a new copy (`tol-db slurm submit` does both)",
+            )
         return report
 
 
 def _without_written(
-    dataset: Dataset, todo: dict[int, list[int]], places: dict[int, tuple[bytes, Path]], findings: Findings
+    dataset: Dataset,
+    todo: dict[int, list[int]],
+    places: dict[int, tuple[bytes, Path]],
+    findings: Findings,
+    others: list[int],
 ) -> dict[int, list[int]]:
-    """Leave out shards whose file is there and has its receipt; what else has their names is set aside."""
+    """Leave out shards whose file is there and has its receipt; what else has their names is set aside.
+
+    Left out as well, and told in ``others``, are files that were written for another plan of their shard: from a
+    copy of the database nobody can tell which of the two plans is the older one.
+    """
     receipts = receipts_of(dataset.output_root)
 
     def is_written(number: int) -> bool:
@@ -98,10 +115,11 @@ def _without_written(
         if matching_receipt(digest, final, receipts.get(number, []), by_stat=True) is not None:
             return True
         # listed again, now that the name was seen: whoever writes it now has left its receipt before
-        if (
-            matching_receipt(digest, final, receipts_of_shard(dataset.output_root, number), by_stat=True)
-            is not None
-        ):
+        now = receipts_of_shard(dataset.output_root, number)
+        if matching_receipt(digest, final, now, by_stat=True) is not None:
+            return True
+        if is_untouched(final, now):
+            others.append(number)
             return True
         findings.set_aside.append(set_aside(final))
         return False

@@ -158,10 +158,17 @@ def read_notes(root: Path, dataset: str) -> Notes:
             foreign.append(path)
             continue
         (alive if _may_write(note, now - touched) else over).append(note)
-    gone = _of_ended_jobs(alive)
+    gone = _of_ended_jobs([note for note in alive if _is_mine(note_path(root, note.token))])
     over += [note for note in alive if note.token in gone]
     alive = [note for note in alive if note.token not in gone]
     return Notes(tuple(alive), tuple(over), tuple(foreign))
+
+
+def _is_mine(path: Path) -> bool:
+    """Whether a note is this user's: many clusters list nobody the jobs of others."""
+    with suppress(OSError):
+        return path.stat().st_uid == os.geteuid()
+    return False
 
 
 def _of_ended_jobs(alive: list[Note]) -> set[str]:

@@ -263,6 +263,12 @@ def matching_receipt(digest: bytes, final: Path, paths: list[Path], *, by_stat: 
     return next((receipt for receipt in candidates if receipt.sha256 == sha256), None)
 
 
+def is_untouched(final: Path, paths: list[Path]) -> bool:
+    """Whether a file is just what one of these receipts tells of, of whatever plan."""
+    status = _stat(final)
+    return status is not None and any(is_its_file(r, status) for r in map(_readable, paths) if r is not None)
+
+
 def _readable(path: Path) -> Receipt | None:
     """None for a receipt that a power failure cut off; the file it told of is judged without it."""
     try:

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -242,3 +243,21 @@ def test_a_receipt_that_cannot_be_read_or_makes_no_sense_is_no_reason_to_lose_it
         aside.unlink()
     (out / "kept").rmdir()
     check_equal(db, out, base)
+
+
+def test_a_run_with_an_outdated_copy_leaves_the_files_of_the_other_plan_alone(
+    planned: tuple[Path, Path], tmp_path: Path
+) -> None:
+    db, out = planned
+    copy = tmp_path / "copy.sqlite"
+    tol_db(db, "backup", copy)
+    with closing(sqlite3.connect(copy)) as connection:
+        connection.execute("UPDATE shard SET digest = zeroblob(32) WHERE number = 0")
+        connection.commit()
+    tol_db(db, "materialize", "--workers", 1)
+    before = {path: path.stat().st_ino for path in sorted(out.rglob("*")) if path.is_file()}
+    told = tol_db(copy, *DETACHED, expect=65).stderr
+    assert "1 shards have files that were written for another plan, the first 0" in told
+    assert "tol-db collect" in told
+    assert {path: path.stat().st_ino for path in sorted(out.rglob("*")) if path.is_file()} == before
+    tol_db(db, "doctor")

@@ -9,11 +9,11 @@ import sqlalchemy as sa
 
 from materialize import cluster
 from materialize.cluster import Job
-from materialize.dataset import Dataset
+from materialize.dataset import Dataset, load_dataset
 from materialize.slurm.snapshot import read_tasks, snapshot_path
 from tol_db.db.bulk import changes, query, utc_now
 from tol_db.db.engine import Database
-from tol_db.errors import InputError, InputMissing
+from tol_db.errors import InputError, InputMissing, LeaseHeld, TolDbError
 
 KINDS = ("array", "collect", "verify", "report")
 
@@ -73,6 +73,31 @@ def listed(all_of_them: Sequence[Submission], *, is_patient: bool = True) -> dic
         if job.id in ids:
             found.setdefault(job.id, []).append(job)
     return found
+
+
+def require_no_arrays(db: Database, name: str | None) -> None:
+    """Refuse to change a plan while array tasks wait that would write by the one that they have a copy of.
+
+    Where this host has no SLURM, or the controller is silent, nothing can be told: tasks leave files of another
+    plan alone, and say so.
+
+    Raises:
+        LeaseHeld: SLURM lists arrays of the dataset.
+    """
+    if not cluster.is_here():
+        return
+    with db.read() as conn:
+        dataset = load_dataset(conn, name)
+        arrays = [s for s in submissions(conn, dataset) if s.kind == "array"]
+    try:
+        jobs = listed(arrays) if arrays else {}
+    except TolDbError:
+        return
+    if jobs:
+        raise LeaseHeld(
+            f"{dataset.name!r}: SLURM lists array {', '.join(sorted(jobs))} that writes by the plan as it is",
+            hint=f"wait for it, or `tol-db slurm cancel --dataset {dataset.name}`, then run again",
+        )
 
 
 def tasks_of_array(dataset: Dataset, array: Submission) -> dict[int, tuple[int, ...]] | None:

@@ -11,6 +11,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -105,9 +106,19 @@ def _locked_folder(folder: Path) -> tuple[Path, int]:
     return home, lock
 
 
+def _unnamed(folder: Path) -> list[Path]:
+    """Folders of processes that ended before they had the lock, an hour ago or more; nothing but it lies in them."""
+    found = []
+    for home in folder.glob(f".{PREFIX}*"):
+        with suppress(OSError):
+            if time.time() - home.stat().st_mtime > 3600:
+                found.append(home)
+    return found
+
+
 def _sweep(folder: Path) -> None:
     """Remove our copies whose process is gone."""
-    for home in folder.glob(f"{PREFIX}*"):
+    for home in (*folder.glob(f"{PREFIX}*"), *_unnamed(folder)):
         with suppress(OSError):
             if home.stat().st_uid != os.geteuid():
                 continue

@@ -141,7 +141,7 @@ def read_result(path: Path) -> Result:
         why = f"{err} is missing"
     except RecursionError:
         why = "it is nested too deeply"
-    except (ValueError, TypeError) as err:
+    except (ValueError, TypeError, OverflowError) as err:
         why = str(err)
     raise InputError(f"{path}: not a readable result: {why}", hint="remove it; its shard is checked again")
 

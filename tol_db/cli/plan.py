@@ -87,6 +87,7 @@ def plan(
     from materialize.plan import PlanRequest
     from materialize.plan import plan as make_plan
     from materialize.replan import extend, refresh
+    from materialize.slurm.jobs import require_no_arrays
 
     database = opened(settings)
     if extending or refreshing:
@@ -100,6 +101,8 @@ def plan(
         )
         results: list[PlanSummary | RefreshSummary] = []
         if refreshing:
+            if not dry_run:
+                require_no_arrays(database, name)
             results.append(refresh(database, name, dry_run=dry_run))
         if extending:
             results.append(extend(database, name, dry_run=dry_run))
