@@ -87,8 +87,8 @@ def write_receipts(
             raise InputError(
                 f"{db.path}: {len(others)} shards have files that were written for another plan, the first "
                 f"{others[0]}; they were left alone",
-                hint="the plan was refreshed after this copy of the database was made, or before: `tol-db collect`, "
-                "then take a new copy (`tol-db slurm submit` does both)",
+                hint="the plan was refreshed after this copy of the database was made, or before it: "
+                "`tol-db collect`, then take a new copy (`tol-db slurm submit` does both)",
             )
         return report
 

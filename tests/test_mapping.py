@@ -564,7 +564,9 @@ def test_a_first_mapping_brings_what_a_later_one_would(
         if not is_first:
             monkeypatch.setattr("tol_db.ingest.mapping.is_first", lambda _conn: False)
         result = ingest_mapping(db, mapping)
-        dumps.append(({k: v for k, v in dump(db).items() if k != "source_file"}, result.labelled))
+        rows_ = {k: v for k, v in dump(db).items() if k != "source_file"}
+        rows_["split"] = [row[:-1] for row in rows_["split"]]  # when it was made
+        dumps.append((rows_, result.labelled))
     assert dumps[0] == dumps[1]
     assert dumps[0][1] == (4 if keys == "ids without a name" else 7)
 

@@ -107,7 +107,7 @@ def _locked_folder(folder: Path) -> tuple[Path, int]:
 
 
 def _unnamed(folder: Path) -> list[Path]:
-    """Folders of processes that ended before they had the lock, an hour ago or more; nothing but it lies in them."""
+    """Folders of processes that ended before they had the lock, an hour ago or more."""
     found = []
     for home in folder.glob(f".{PREFIX}*"):
         with suppress(OSError):
