@@ -174,6 +174,68 @@ def test_a_file_that_changed_on_disk_since_is_looked_at_again(site: Site) -> Non
     assert "the manifest says" in site.fetch(expect=65).stderr
 
 
+@pytest.mark.parametrize("code", [401, 404, 429, 503])
+def test_a_cut_file_that_is_there_is_not_taken_for_whole_where_the_server_refuses(site: Site, code: int) -> None:
+    site.server.always["f"] = status(code)
+    site.file.parent.mkdir(parents=True)
+    site.file.write_bytes(BODY[:1000])
+    told = site.fetch("--retries", 1, expect=66 if code == 404 else 1).stderr
+    assert str(code) in told
+    assert site.file.read_bytes() == BODY[:1000]
+    assert not list(site.tree.rglob("*.json"))
+
+
+def test_a_file_that_is_there_is_asked_for_until_the_server_answers(site: Site) -> None:
+    site.server.script("f", status(503), slam(), status(429))
+    site.file.parent.mkdir(parents=True)
+    site.file.write_bytes(BODY)
+    assert "0 files, 1 were there" in site.fetch().stdout
+    assert len(site.server.requests) == 4
+
+
+def test_a_file_that_is_there_and_of_which_nobody_tells_the_length_is_refused(site: Site) -> None:
+    site.server.put("f", BODY, length=-1, ranges=False)
+    site.file.parent.mkdir(parents=True)
+    site.file.write_bytes(BODY[:1000])
+    told = site.fetch(expect=65).stderr
+    assert "neither the manifest nor the server" in told
+    assert "sha256 in a manifest" in told
+    site.manifest(bytes=1000)
+    site.fetch()
+
+
+def test_a_length_in_the_manifest_does_without_a_server(site: Site) -> None:
+    site.manifest(bytes=len(BODY))
+    site.server.always["f"] = status(403)
+    site.file.parent.mkdir(parents=True)
+    site.file.write_bytes(BODY)
+    assert "checked by the length" in site.fetch().stderr
+
+
+def test_an_empty_note_of_a_partial_vouches_for_nothing(site: Site) -> None:
+    site.file.parent.mkdir(parents=True)
+    site.file.write_bytes(BODY[:1000])
+    note = {
+        "url": site.server.url("f"),
+        "bytes": None,
+        "etag": None,
+        "modified": None,
+        "sha256": None,
+        "by": "http",
+    }
+    (site.file.parent / f".{NAME}.partial.json").write_text(json.dumps(note))
+    assert "the server says" in site.fetch(expect=65).stderr
+
+
+def test_an_own_file_in_place_of_an_optional_one_that_the_server_lacks_is_left_alone(site: Site) -> None:
+    site.manifest(site.server.url("none"), optional=True)
+    site.file.parent.mkdir(parents=True)
+    site.file.write_bytes(b"my own")
+    assert "the server does not have" in site.fetch().stdout
+    assert site.file.read_bytes() == b"my own"
+    assert not list(site.tree.rglob("*.json"))
+
+
 # ------------------------------------------------------------------ connections that break
 
 
@@ -194,6 +256,20 @@ def test_a_server_without_ranges_is_read_anew_after_a_drop(site: Site) -> None:
     done = site.fetch()
     assert site.is_whole()
     assert "the server begins anew" in done.stderr
+
+
+def test_breaks_after_a_change_are_measured_by_what_came_since(site: Site) -> None:
+    newer = random.Random(2).randbytes(1_500_000)
+    site.server.script("f", drop(1_400_000), after(becomes(newer), drop(100_000)))
+    site.server.script("f", *(drop(100_000) for _ in range(6)))
+    site.fetch("--retries", 1)
+    assert site.is_whole(newer)
+
+
+def test_a_server_that_resumes_nothing_and_always_drops_is_given_up(site: Site) -> None:
+    site.server.put("f", BODY, ranges=False)
+    site.server.always["f"] = drop(400_000)
+    assert "begun anew 7 times" in site.fetch("--retries", 1, expect=1).stderr
 
 
 def test_a_server_that_only_drops_is_given_up_and_the_partial_stays(site: Site) -> None:

@@ -286,6 +286,21 @@ def test_an_extraction_that_was_ended_goes_on(site: Site, number: signal.Signals
     assert len(site.server.requests) == 1
 
 
+def test_two_runs_at_once_do_not_take_one_archive_apart(site: Site) -> None:
+    rng = random.Random(5)
+    many = {f"{ROOT}/part{p}/img{n}.jpg": rng.randbytes(4000) for p in range(1, 9) for n in range(600)}
+    site.publish(many, count=len(many))
+    process = start(site.db, *site.words("--threads", 2))
+    until(lambda: len(written(site)) > 50, process)
+    process.send_signal(signal.SIGSTOP)
+    assert "another process" in site.fetch(expect=75).stderr
+    process.send_signal(signal.SIGCONT)
+    process.communicate(timeout=60)
+    assert process.returncode == 0
+    assert site.extracted() == {name.removeprefix(f"{ROOT}/"): data for name, data in many.items()}
+    assert {p.name for p in site.archive.parent.glob(".*")} == set()
+
+
 def test_a_kill_while_folders_get_their_places_is_gone_on_with(site: Site) -> None:
     site.publish()
     site.fetch()
@@ -373,6 +388,65 @@ def test_an_inflation_that_was_killed_begins_anew(eol: Eol) -> None:
     tol_db(eol.db, *eol.words())
     (eol.folder / ".image_set_01.tar.partial").write_bytes(b"half")  # as kill -9 leaves it
     (eol.folder / "image_set_02.tar").write_bytes(eol.tars()["image_set_02.tar"])  # before its note was written
+    tol_db(eol.db, *eol.words("--as-tar"))
+    assert eol.there() == eol.tars()
+
+
+def test_two_runs_at_once_do_not_inflate_one_archive(eol: Eol) -> None:
+    eol.bodies[1] = a_tar_gz({"1_0.jpg": bytes(300_000_000)})
+    eol.server.put("image_set_01.tar.gz", eol.bodies[1])
+    tol_db(eol.db, *eol.words())
+    partial = eol.folder / ".image_set_01.tar.partial"
+    process = start(eol.db, *eol.words("--as-tar"))
+    until(lambda: partial.exists() and partial.stat().st_size > 0, process)
+    process.send_signal(signal.SIGSTOP)
+    have = partial.stat().st_size
+    assert "another process" in tol_db(eol.db, *eol.words("--as-tar"), expect=75).stderr
+    assert partial.stat().st_size == have
+    process.send_signal(signal.SIGCONT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 0, errors
+    assert eol.there() == eol.tars()
+
+
+def test_a_tar_that_is_not_of_the_archive_is_not_overwritten(eol: Eol) -> None:
+    mine = eol.folder / "image_set_01.tar"
+    eol.folder.mkdir(parents=True)
+    mine.write_bytes(b"my own")
+    told = tol_db(eol.db, *eol.words("--as-tar"), expect=73).stderr
+    assert "image_set_01.tar: is there already" in told
+    assert "move it away" in told
+    there = {"image_set_01.tar": b"my own", "image_set_01.tar.gz": eol.bodies[1]}
+    assert eol.there() == eol.tars() | there
+    mine.unlink()
+    tol_db(eol.db, *eol.words("--as-tar"))
+    assert eol.there() == eol.tars()
+
+
+def test_a_partial_that_is_a_second_name_of_the_tar_is_not_written_to(eol: Eol) -> None:
+    tol_db(eol.db, *eol.words())
+    published = eol.folder / "image_set_01.tar"
+    published.write_bytes(eol.tars()[published.name])
+    (eol.folder / ".image_set_01.tar.partial").hardlink_to(published)  # killed before the partial was removed
+    node = published.stat().st_ino
+    tol_db(eol.db, *eol.words("--as-tar"))
+    assert eol.there() == eol.tars()
+    assert published.stat().st_ino == node
+
+
+def test_tars_of_a_tree_that_was_copied_without_its_times_are_not_fetched_again(eol: Eol) -> None:
+    tol_db(eol.db, *eol.words("--as-tar"))
+    asked = len(eol.server.requests)
+    for tar in eol.folder.glob("*.tar"):
+        os.utime(tar, ns=(1, 1))
+    assert "2 were there already" in tol_db(eol.db, *eol.words("--as-tar")).stdout
+    assert "looking" not in tol_db(eol.db, *eol.words("--as-tar")).stderr
+    assert len(eol.server.requests) == asked
+    assert eol.there() == eol.tars()
+    tar = eol.folder / "image_set_02.tar"
+    tar.write_bytes(bytes(tar.stat().st_size))
+    assert "not the one that was inflated" in tol_db(eol.db, *eol.words("--as-tar"), expect=65).stderr
+    tar.unlink()
     tol_db(eol.db, *eol.words("--as-tar"))
     assert eol.there() == eol.tars()
 

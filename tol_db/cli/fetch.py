@@ -17,9 +17,9 @@ from tol_db.errors import InputError, UsageError, printed
 from tol_db.fetch.aria2 import find_aria2c
 from tol_db.fetch.items import Wishes, look
 from tol_db.fetch.manifest import Section, built_in_text, read_manifest
+from tol_db.fetch.manners import Manners
 from tol_db.fetch.run import fetch as fetch_section
 from tol_db.fetch.space import free_bytes
-from tol_db.fetch.transfer import Manners
 from tol_db.progress import amount
 from tol_db.settings import Settings
 

@@ -69,6 +69,10 @@ class Run:
         """Write a file down in the database; from the main thread."""
         self.registered += register(self.db, self.section.key, item.place_of(note), note)
 
+    def read_note(self, item: Item) -> Fetched | None:
+        """As it is now: another process may have written it since the look."""
+        return self.notes.read(self.section.folder, item.file.path)
+
     def write_note(self, item: Item, note: Fetched) -> None:
         self.notes.write(self.section.folder, item.file.path, note)
 

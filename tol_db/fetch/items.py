@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,10 +44,11 @@ class Item:
     Attributes:
         file: as the manifest has it.
         root: folder of its section; path: where the file goes.
-        state: ``missing``, ``begun``, ``unverified`` (there, but not by a fetch that ended), ``there``,
-            ``unpacked`` (extracted or inflated as wished).
+        state: ``missing``, ``begun``, ``unverified`` (there, but not by a fetch that ended, or touched since),
+            ``there``, ``unpacked`` (extracted or inflated as wished).
         have: bytes that need not be fetched.
-        note: of the fetch that brought it, or None.
+        note: of the fetch that brought it, or None; of what is ``unverified``, only that of a ``.tar`` that was
+            inflated and is to be compared with it.
     """
 
     file: RemoteFile
@@ -120,6 +122,8 @@ def _item(file: RemoteFile, root: Path, note: Fetched | None, wishes: Wishes) ->
             return Item(file, root, path, "there", size, note)
     if path.exists():
         return Item(file, root, path, "unverified", size, None)
+    if note is not None and note.state == "inflated" and os.path.lexists(item.tar):
+        return Item(file, root, path, "unverified", size, note)  # a tree that was copied without its times
     if (begun := partial.note()) is not None and begun.url == shown(file.url):
         have = partial.size() if begun.by == "http" else partial.written()
         return Item(file, root, path, "begun" if have else "missing", have, None)
@@ -159,7 +163,8 @@ def require_room(items: list[Item], wishes: Wishes, what: str) -> None:
     if wishes.extract:
         need += sum((i.file.extract.about or i.file.size or 0) for i in todo if i.file.extract and not _filling(i))
     if wishes.as_tar:  # one .tar.gz is removed as its .tar is whole; only those in work are there twice
-        sizes = sorted((item.file.size or 0 for item in todo), reverse=True)
+        packed = (item for item in todo if item.note is None or item.note.state != "inflated")
+        sizes = sorted((item.file.size or 0 for item in packed), reverse=True)
         need += sum(sizes[: wishes.jobs])
     require_space(items[0].root, need, what)
 

@@ -83,7 +83,7 @@ class Partial:
 
     @contextmanager
     def held(self, wait: Callable[[float], None] = time.sleep) -> Iterator[None]:
-        """Within, no other process of this kind writes the partial.
+        """Within, no other process of this kind writes the partial, or takes the whole file apart.
 
         Raises:
             CannotWrite: the folder cannot be written.
@@ -95,7 +95,7 @@ class Partial:
             while not self._try_hold():
                 if time.monotonic() > deadline:
                     raise LeaseHeld(
-                        f"{self.path}: another process is fetching this file",
+                        f"{self.path}: another process is fetching or unpacking this file",
                         hint="wait for it, or end it, and run again",
                     )
                 wait(0.1)
@@ -118,7 +118,7 @@ class Partial:
                     return False
                 # file systems without locks: a user who fetches a file twice at once there is not saved from it
             # whoever held it may have finished it under its final name meanwhile
-            if not self.path.exists() or not os.path.samestat(os.fstat(fd), self.path.stat()):
+            if not self._is_named(fd):
                 os.close(fd)
                 return False
         except BaseException:
@@ -126,6 +126,12 @@ class Partial:
             raise
         self._fd = fd
         return True
+
+    def _is_named(self, fd: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(fd), self.path.stat())
+        except FileNotFoundError:
+            return False
 
     # ------------------------------------------------------------------ looks
 

@@ -13,21 +13,23 @@ from materialize.stop import stop_signals
 from tol_db import progress
 from tol_db.db.bulk import utc_now
 from tol_db.db.engine import Database
-from tol_db.errors import InputError, TolDbError
+from tol_db.errors import InputError, Interrupted, TolDbError
 from tol_db.fetch.context import SLICE, Run, locked
 from tol_db.fetch.http import Client
 from tol_db.fetch.items import Item, Wishes, look, require_room
 from tol_db.fetch.manifest import Section
+from tol_db.fetch.manners import Manners, Surroundings
 from tol_db.fetch.notes import Fetched
 from tol_db.fetch.pace import Pace
 from tol_db.fetch.partial import Partial
 from tol_db.fetch.sums import fault, sums_of
-from tol_db.fetch.transfer import Manners, Surroundings, Transfer
+from tol_db.fetch.transfer import Transfer
 from tol_db.fetch.unpacking import unpack_all
 from tol_db.fetch.urls import shown
 
 PARTING = 5.0
 """Seconds that the threads have to end: an aria2c writes down how far it is."""
+_NOT_OVERWRITTEN = "move it away and run again; nothing of yours is overwritten"
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +221,9 @@ def _work(
 def _bring(run: Run, manners: Manners, around: Surroundings, item: Item) -> tuple[Fetched | None, bool]:
     """A whole, verified file with its note, and whether it came now."""
     if item.state == "unverified":
-        return _adopt(run, around, item), False
+        if item.note is not None:
+            return _adopt_inflated(run, item, item.note), False
+        return _adopt(run, Transfer(item.file, item.path, manners, around), item), False
     got = Transfer(item.file, item.path, manners, around).run()
     if got is None:
         return None, False
@@ -231,31 +235,73 @@ def _bring(run: Run, manners: Manners, around: Surroundings, item: Item) -> tupl
     return note, True
 
 
-def _adopt(run: Run, around: Surroundings, item: Item) -> Fetched:
+def _adopt(run: Run, transfer: Transfer, item: Item) -> Fetched | None:
     """Verify a file that is there, whoever put it there.
 
-    Raises: InputError, where it is not the one of the manifest, or of the server.
+    Returns:
+        None where neither the manifest nor the server knows a file that is optional: it is left alone.
+
+    Raises:
+        InputError: it is not the one of the manifest, or of the server, or neither says which is.
+        InputMissing, Interrupted, TolDbError: as :meth:`~tol_db.fetch.transfer.Transfer.ask`.
     """
     run.say(f"{item.path.name}: is there, looking whether it is the right one")
+    file = item.file
     begun = Partial(item.path).note()  # of a run that was killed between the file's name and its note
     announced = begun.sha256 if begun is not None else None
     size = begun.bytes if begun is not None else None
-    file = item.file
-    if begun is None and file.sha256 is None and file.md5 is None:
-        probe = around.client.get(file.url, start=0, end=0, token=file.token)
-        probe.close()
-        if probe.status in (200, 206):
-            announced, size = probe.remote.sha256, probe.remote.bytes
+    if file.sha256 is None and file.md5 is None and announced is None and size is None:
+        announced, size = _announced(run, transfer)
+        if file.bytes is None and announced is None and size is None:
+            if file.optional:
+                run.say(f"{item.path.name}: is left as it is; nothing tells whether it is the right one")
+                return None
+            raise InputError(
+                f"{item.path}: is there, and neither the manifest nor the server says how long it must be",
+                hint="give its bytes or sha256 in a manifest of your own (--manifest), or move it away; run again",
+            )
     mtime = item.path.stat().st_mtime_ns  # before it is read: a change while it is read shows
     sums = sums_of(item.path, md5=file.md5 is not None, check=run.check)
     wrong = fault(file, sums, announced)
     if wrong is None and file.bytes is None and size is not None and size != sums.bytes:
         wrong = f"{sums.bytes:,} bytes; the server says {size:,}"
     if wrong is not None:
-        raise InputError(
-            f"{item.path}: {wrong}", hint="move it away and run again; nothing of yours is overwritten"
-        )
+        raise InputError(f"{item.path}: {wrong}", hint=_NOT_OVERWRITTEN)
     note = Fetched(shown(file.url), sums.bytes, mtime, sums.sha256, sums.md5, utc_now())
     run.write_note(item, note)
     Partial(item.path).forget()
+    return note
+
+
+def _announced(run: Run, transfer: Transfer) -> tuple[str | None, int | None]:
+    """Sha256 and bytes of a file as its server says.
+
+    Raises: as :meth:`~tol_db.fetch.transfer.Transfer.ask`, unless the manifest has its length.
+    """
+    try:
+        remote = transfer.ask()
+    except Interrupted:
+        raise
+    except TolDbError as err:
+        if transfer.file.bytes is None:
+            raise
+        run.say(f"{err}; {transfer.final.name} is checked by the length that the manifest says")
+        return None, None
+    return (remote.sha256, remote.bytes) if remote is not None else (None, None)
+
+
+def _adopt_inflated(run: Run, item: Item, note: Fetched) -> Fetched:
+    """Verify a ``.tar`` by the note of the run that inflated it: its time is another, as after a copy.
+
+    Raises: InputError, where it is not the one that was inflated.
+    """
+    run.say(f"{item.tar.name}: is there, looking whether it is the right one")
+    try:
+        mtime, size = item.tar.stat().st_mtime_ns, item.tar.stat().st_size
+    except OSError as err:
+        raise InputError(f"{item.tar}: cannot be read: {err.strerror}", hint=_NOT_OVERWRITTEN) from None
+    if size != note.bytes or sums_of(item.tar, md5=False, check=run.check).sha256 != note.sha256:
+        raise InputError(f"{item.tar}: not the one that was inflated from {item.path.name}", hint=_NOT_OVERWRITTEN)
+    note = replace(note, mtime_ns=mtime)
+    run.write_note(item, note)
     return note

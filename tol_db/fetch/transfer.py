@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tol_db.errors import CannotWrite, InputError, InputMissing, LeaseHeld, TolDbError
 from tol_db.fetch.aria2 import SMALLEST, run_aria2c
-from tol_db.fetch.http import Client, NetworkFault, Remote, Response
+from tol_db.fetch.http import NetworkFault, Remote, Response
 from tol_db.fetch.manifest import RemoteFile
-from tol_db.fetch.pace import SLOWEST, Pace, TooSlow, Watch
+from tol_db.fetch.manners import Manners, Surroundings
+from tol_db.fetch.pace import SLOWEST, TooSlow, Watch
 from tol_db.fetch.partial import Note, Partial
 from tol_db.fetch.space import require_space
 from tol_db.fetch.sums import Sums, fault, sums_of
@@ -23,55 +23,12 @@ LONGEST_PAUSE = 60.0
 LONGEST_REQUEST = 3600.0
 """Seconds that a server may ask us to wait (``Retry-After``); who asks for more is told to the user instead."""
 MOST_RESTARTS = 5
-"""How often a transfer may begin anew because the server changed the file or resumes nothing."""
+"""How often a transfer may begin anew because the server changed the file or resumes nothing; and once more for
+each retry."""
 _LARGE = 1 << 30
 """Bytes whose sums take long enough to say so."""
 _AGAIN = (408, 425, 429, 500, 502, 503, 504)
 _PATIENT = "run the same command again: it goes on where it was"
-
-
-@dataclass(frozen=True, slots=True)
-class Manners:
-    """How files are fetched.
-
-    Attributes:
-        retries: tries in a row that may bring nothing.
-        retry_wait: seconds before the first new try; doubled each time.
-        timeout: seconds of silence that end a connection.
-        connections: of aria2c, for one file.
-        aria2c: the program, or None.
-        aria2c_rate: bytes per second of one aria2c, or None.
-    """
-
-    retries: int = 8
-    retry_wait: float = 1.0
-    timeout: float = 60.0
-    connections: int = 4
-    aria2c: Path | None = None
-    aria2c_rate: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What the transfers of a run share.
-
-    Attributes:
-        client: opens addresses.
-        pace: the limit of all together.
-        wait: sleeps so many seconds; raises Interrupted as soon as the run is to stop.
-        say: prints a line.
-        advance: told how many bytes came (negative where they were thrown away).
-    """
-
-    client: Client
-    pace: Pace
-    wait: Callable[[float], None]
-    say: Callable[[str], None]
-    advance: Callable[[int], None]
-
-    def check(self) -> None:
-        """Raises: Interrupted."""
-        self.wait(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +68,8 @@ class Transfer:
     around: Surroundings
     glued: bool = False
     partial: Partial = field(init=False)
+    _best: int = field(init=False, default=0)
+    _restarts: int = field(init=False, default=0)
 
     def __post_init__(self) -> None:
         self.partial = Partial(self.final)
@@ -146,7 +105,7 @@ class Transfer:
 
     def _fetch(self) -> bool | None:
         """Try until the partial is whole; None where an optional file is not there."""
-        best, tries, restarts = self._have(), 0, 0
+        self._best, self._restarts, tries = self._have(), 0, 0
         while True:
             self.around.check()
             asked: float | None = None
@@ -154,23 +113,52 @@ class Transfer:
             try:
                 return self._attempt()
             except _Anew as err:
-                why, restarts, counts = err, restarts + 1, restarts >= MOST_RESTARTS
+                why, counts = err, False
             except TooSlow as err:
                 why, counts = TolDbError(f"{shown(self.file.url)}: {err}"), True
             except (NetworkFault, _Refused) as err:
-                why, counts = err, self._have() <= best
+                why, counts = err, self._have() <= self._best
                 asked = err.seconds if isinstance(err, _Refused) else None
-            best = max(best, self._have())
+            self._best = max(self._best, self._have())
             tries = tries + 1 if counts else 0
-            if tries > self.manners.retries:
-                raise TolDbError(f"{why}; given up after {tries} tries", hint=_PATIENT)
-            if asked is not None and asked > LONGEST_REQUEST:
-                raise TolDbError(f"{why}; it asks to come back in {asked:,.0f} s", hint=_PATIENT)
+            # each beginning lowers what a try must exceed: without a bound, a server could be read for ever
+            if self._restarts > MOST_RESTARTS + self.manners.retries:
+                raise TolDbError(f"{why}; given up, begun anew {self._restarts} times", hint="try another mirror")
             if not isinstance(why, _Anew):
-                self._pause(str(why), max(tries, 1), asked)
+                self._pause(why, tries, asked)
 
-    def _pause(self, why: str, tries: int, asked: float | None) -> None:
-        seconds = min(LONGEST_PAUSE, self.manners.retry_wait * 2.0 ** min(tries - 1, 10))
+    def ask(self) -> Remote | None:
+        """What the server says of the file, which is not fetched; tried as often as a transfer.
+
+        Returns:
+            None where the server does not have a file that is optional.
+
+        Raises:
+            InputMissing: it has no such file.
+            Interrupted.
+            TolDbError: it refuses, or was tried often enough.
+        """
+        tries = 0
+        while True:
+            self.around.check()
+            try:
+                probe = self.around.client.get(self.file.url, start=0, end=0, token=self.file.token)
+                try:
+                    # 416: an empty file has no first byte
+                    return probe.remote if probe.status == 416 or self._look(probe) else None
+                finally:
+                    probe.close()
+            except (NetworkFault, _Refused) as err:
+                tries += 1
+                self._pause(err, tries, err.seconds if isinstance(err, _Refused) else None)
+
+    def _pause(self, why: TolDbError, tries: int, asked: float | None) -> None:
+        """Wait before the next try. Raises: TolDbError, where there is to be none."""
+        if tries > self.manners.retries:
+            raise TolDbError(f"{why}; given up after {tries} tries", hint=_PATIENT)
+        if asked is not None and asked > LONGEST_REQUEST:
+            raise TolDbError(f"{why}; it asks to come back in {asked:,.0f} s", hint=_PATIENT)
+        seconds = min(LONGEST_PAUSE, self.manners.retry_wait * 2.0 ** min(max(tries - 1, 0), 10))
         seconds = max(seconds * random.uniform(0.5, 1.0), asked or 0.0)
         self.around.say(f"{why}; again in {seconds:.1f} s")
         self.around.wait(seconds)
@@ -244,10 +232,19 @@ class Transfer:
 
     def _forget(self, why: str) -> None:
         """Begin anew, with a new connection."""
-        self.around.advance(-self._have())
-        self.partial.begin(Note(shown(self.file.url), None, None, None, None, "http"))
-        self.glued = False
+        restarts = self._restarts + 1  # also where there was nothing: the server might say so for ever
+        self._begin(Note(shown(self.file.url), None, None, None, None, "http"))
+        self._restarts = restarts
         raise _Anew(f"{shown(self.file.url)}: {why}")
+
+    def _begin(self, note: Note) -> None:
+        """Throw away what is there; what comes is no less than nothing, however much there was."""
+        have = self._have()
+        self.around.advance(-have)
+        self._restarts += have > 0
+        self._best = 0
+        self.glued = False
+        self.partial.begin(note)
 
     # ------------------------------------------------------------------ by one connection
 
@@ -275,9 +272,7 @@ class Transfer:
             )
         if have:
             self.around.say(f"{shown(self.file.url)}: the server begins anew")
-        self.around.advance(-self._have())
-        self.partial.begin(Note.of(self.file.url, remote))
-        self.glued = False
+        self._begin(Note.of(self.file.url, remote))
         require_space(self.final.parent, remote.bytes, self.final.name)
         return 0
 
@@ -324,8 +319,7 @@ class Transfer:
             return False
         there = note is not None and note.is_of(self.file.url, remote)
         if note is None or not there or (note.by == "aria2c" and not self.partial.control.exists()):
-            self.around.advance(-self._have())
-            self.partial.begin(Note.of(self.file.url, remote, by="aria2c"))
+            self._begin(Note.of(self.file.url, remote, by="aria2c"))
             require_space(self.final.parent, remote.bytes, self.final.name)
         self.partial.mark("aria2c")
         self.glued = True
@@ -376,9 +370,7 @@ class Transfer:
                     "(--manifest) and run again",
                 )
             self.around.say(f"{self.final.name}: {wrong}; it was fetched in pieces: once more, in one")
-            self.around.advance(-self.partial.size())
-            self.partial.begin(Note(shown(self.file.url), None, None, None, None, "http"))
-            self.glued = False
+            self._begin(Note(shown(self.file.url), None, None, None, None, "http"))
             self._fetch_in_one()
 
     def _fetch_in_one(self) -> None:

@@ -12,10 +12,11 @@ from zlib import crc32
 
 from materialize.archive import MAX_MEMBER, Archive
 from materialize.containers import kind_of
+from materialize.shard import link_exclusively
 from materialize.streams import INFLATED, GzipReader, HashingReader, ZlibError
-from tol_db.errors import ContainerError
+from tol_db.errors import CannotWrite, ContainerError
 from tol_db.fetch.partial import sync_folder
-from tol_db.fetch.sums import Sums
+from tol_db.fetch.sums import Sums, sums_of
 from tol_db.fetch.unpack import Escape, Place, target_of, told
 
 WAITING = 32
@@ -108,19 +109,27 @@ class _Writer:
                     self._error = err
 
 
-def inflate(archive: Path, target: Path, *, check: Callable[[], None], advance: Callable[[int], None]) -> Sums:
+def inflate(
+    archive: Path, target: Path, *, check: Callable[[], None], advance: Callable[[int], None]
+) -> tuple[Sums, int]:
     """Write the ``.tar`` of a ``.tar.gz`` beside it: random access, the same members.
 
     Under a partial name until it is whole, synced and the gzip checksums were right; begun anew after a kill.
+    The caller holds the archive's lock: two at once would write one partial.
+
+    Returns:
+        The sums of the ``.tar``, and its mtime in ns.
 
     Raises:
         ContainerError: cut off, no gzip, or a wrong checksum.
-        CannotWrite.
+        CannotWrite: also where another file has the name.
     """
     partial = target.with_name(f".{target.name}.partial")
+    with told(partial):
+        partial.unlink(missing_ok=True)  # after a kill it may be a second name of the whole .tar: never written to
     sha256 = hashlib.sha256()
     size = 0
-    with told(partial), archive.open("rb", buffering=0) as file, partial.open("wb", buffering=0) as out:
+    with told(partial), archive.open("rb", buffering=0) as file, partial.open("xb", buffering=0) as out:
         raw = HashingReader(file, advance, hashed=False)
         reader = GzipReader(raw)
         try:
@@ -137,7 +146,28 @@ def inflate(archive: Path, target: Path, *, check: Callable[[], None], advance: 
         finally:
             raw.close()
         os.fsync(out.fileno())
+    sums = Sums(size, sha256.hexdigest(), None)
+    return sums, _publish(partial, target, sums, check)
+
+
+def _publish(partial: Path, target: Path, sums: Sums, check: Callable[[], None]) -> int:
+    """Give the whole file its name, unless the very bytes have it already; its mtime in ns.
+
+    Raises: CannotWrite, where another file has the name; that one is not touched.
+    """
     with told(target):
-        partial.rename(target)
+        try:
+            link_exclusively(partial, target)
+        except FileExistsError:
+            mtime = target.stat().st_mtime_ns  # before it is read: a change while it is read shows
+            if not target.is_file() or sums_of(target, md5=False, check=check) != sums:
+                partial.unlink()
+                raise CannotWrite(
+                    f"{target}: is there already, and not from this archive",
+                    hint="move it away and run again, or leave the archive as it is: without --as-tar",
+                ) from None
+        else:
+            mtime = target.stat().st_mtime_ns
+        partial.unlink(missing_ok=True)
         sync_folder(target.parent)
-    return Sums(size, sha256.hexdigest(), None)
+    return mtime
