@@ -6,7 +6,8 @@ The only writer of the ledger while such runs go on, and idempotent: any number 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,6 +62,27 @@ def collect(
         CannotWrite: the database or the root takes no more.
         Interrupted: by a signal; what was entered is kept.
     """
+    with holding(db, name, wait, on_wait) as (dataset, keeper, between_steps):
+        collected = Collected()
+        try:
+            before(db, dataset, keeper, between_steps)
+            collected.findings = reconcile(db, dataset, between_steps, by_stat=True, guard=keeper.guard)
+        except OSError as err:
+            raise cannot_write(Path(err.filename or dataset.output_root), err) from err
+        with db.read() as conn:
+            collected.left = pending_units(conn, dataset)
+        return collected
+
+
+@contextmanager
+def holding(
+    db: Database, name: str | None, wait: float, on_wait: Callable[[LeaseHeld], None]
+) -> Iterator[tuple[Dataset, lease.Keeper, Callable[[], None]]]:
+    """Hold a dataset's lease, with signals taken over; arguments and errors as :func:`collect`.
+
+    Yields the dataset as it is under the lease, its keeper, and what is to be called between steps: it raises
+    Interrupted after a signal, and keeps the lease alive.
+    """
     with stop_signals() as stop:
         with db.read() as conn:
             dataset = load_dataset(conn, name)
@@ -74,15 +96,7 @@ def collect(
 
             with db.read() as conn:  # again: it may have been planned anew until the lease was ours
                 dataset = load_dataset(conn, dataset.name)
-            collected = Collected()
-            try:
-                before(db, dataset, keeper, between_steps)
-                collected.findings = reconcile(db, dataset, between_steps, by_stat=True, guard=keeper.guard)
-            except OSError as err:
-                raise cannot_write(Path(err.filename or dataset.output_root), err) from err
-            with db.read() as conn:
-                collected.left = pending_units(conn, dataset)
-            return collected
+            yield dataset, keeper, between_steps
 
 
 def acquire(keeper: lease.Keeper, stop: Stop, wait: float, on_wait: Callable[[LeaseHeld], None]) -> None:

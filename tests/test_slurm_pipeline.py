@@ -213,6 +213,8 @@ def test_two_submits_at_once_and_a_third_after_them_submit_each_unit_once(site: 
     new = {number for number in site.cluster.jobs() if number not in before}
     tasks = {number for number in new if "_" in number}
     assert len(tasks) == units(site), site.told()
+    refused = site.tol_db("plan", "--dataset", DATASET, "--refresh", expect=75)
+    assert "SLURM lists array" in refused and "slurm cancel" in refused
     site.go()
     site.wait_for(sorted({number.partition("_")[0] for number in new}, key=int))
     site.finish()

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from materialize.dataset import Dataset, load_dataset
-from materialize.slurm.node_copy import PREFIX, copied
+from materialize.slurm.node_copy import BEGUN_SECONDS, PREFIX, copied
 from materialize.slurm.places import require_safe, warnings
 from materialize.slurm.snapshot import read_tasks, remove_old, write_snapshot
 from materialize.unit_rows import load_unit, pending_units
@@ -228,3 +230,16 @@ def test_places_that_other_nodes_hardly_see_are_told(tmp_path: Path) -> None:
     root, database = warnings(Path("/etc/tol.sqlite"), Path("/tmp/out"), mountinfo)
     assert "lies under /tmp" in root
     assert "local file system (ext4)" in database
+
+
+def test_folders_that_never_got_their_lock_are_swept_when_they_are_old(tmp_path: Path) -> None:
+    snapshot, node = tmp_path / "rows.sqlite", tmp_path / "node"
+    snapshot.write_bytes(b"rows")
+    old, new = node / f".{PREFIX}old", node / f".{PREFIX}new"
+    old.mkdir(parents=True)
+    new.mkdir()
+    then = time.time() - 2 * BEGUN_SECONDS
+    os.utime(old, (then, then))
+    with copied(snapshot, node) as copy:
+        assert copy.read_bytes() == b"rows"
+    assert sorted(node.iterdir()) == [new]

@@ -21,6 +21,8 @@ from materialize.slurm.snapshot import expected_sha256
 from tol_db.errors import CannotWrite, InputError, InputMissing
 
 PREFIX = "tol-db-task-"
+BEGUN_SECONDS = 3600
+"""After which a folder that has no lock yet is nobody's: to lock it takes milliseconds."""
 _LOCK = "lock"
 _BLOCK = 1 << 20
 
@@ -99,26 +101,29 @@ def _copy(snapshot: Path, target: Path, between_blocks: Callable[[], None]) -> s
 def _locked_folder(folder: Path) -> tuple[Path, int]:
     """A new folder with a lock file; it gets its name when the lock is held, so that nobody sweeps it before."""
     made = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=folder))
-    lock = os.open(made / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-    fcntl.flock(lock, fcntl.LOCK_EX)
-    home = folder / made.name[1:]
-    made.rename(home)
+    try:
+        lock = os.open(made / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            home = folder / made.name[1:]
+            made.rename(home)
+        except OSError:
+            os.close(lock)
+            raise
+    except OSError:  # a file system without locks, or one that is full
+        shutil.rmtree(made, ignore_errors=True)
+        raise
     return home, lock
-
-
-def _unnamed(folder: Path) -> list[Path]:
-    """Folders of processes that ended before they had the lock, an hour ago or more."""
-    found = []
-    for home in folder.glob(f".{PREFIX}*"):
-        with suppress(OSError):
-            if time.time() - home.stat().st_mtime > 3600:
-                found.append(home)
-    return found
 
 
 def _sweep(folder: Path) -> None:
     """Remove our copies whose process is gone."""
-    for home in (*folder.glob(f"{PREFIX}*"), *_unnamed(folder)):
+    for made in folder.glob(f".{PREFIX}*"):  # of a process that ended before it had the lock, if there is one yet
+        with suppress(OSError):
+            status = made.stat()
+            if status.st_uid == os.geteuid() and time.time() - status.st_mtime > BEGUN_SECONDS:
+                shutil.rmtree(made, ignore_errors=True)
+    for home in folder.glob(f"{PREFIX}*"):
         with suppress(OSError):
             if home.stat().st_uid != os.geteuid():
                 continue

@@ -14,10 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from materialize import lease
-from materialize.collect import WAIT_SECONDS, acquire
-from materialize.dataset import Dataset, load_dataset
+from materialize.collect import WAIT_SECONDS, holding
+from materialize.dataset import Dataset
 from materialize.shard import cannot_write
-from materialize.stop import stop_signals
 from materialize.verify.check import BadShard, OpenShard, bad_shard, open_shard, require_root
 from materialize.verify.repair import Receipts
 from materialize.verify.results import Result, read_result, result_files
@@ -96,23 +95,11 @@ def collect_results(
         CannotWrite: the database takes no more, or the results cannot be listed.
         Interrupted: by a signal; what was entered is kept.
     """
-    with stop_signals() as stop:
-        with db.read() as conn:
-            dataset = load_dataset(conn, name)
-        keeper = lease.Keeper(db, dataset, lease.here())
-        acquire(keeper, stop, wait, on_wait)
-        with keeper.released_at_the_end():
-
-            def between_steps() -> None:
-                stop.check()
-                keeper.beat()
-
-            with db.read() as conn:  # again: it may have been planned anew until the lease was ours
-                dataset = load_dataset(conn, dataset.name)
-            try:
-                return enter_results(db, dataset, keeper, between_steps)
-            except OSError as err:
-                raise cannot_write(Path(err.filename or dataset.output_root), err) from err
+    with holding(db, name, wait, on_wait) as (dataset, keeper, between_steps):
+        try:
+            return enter_results(db, dataset, keeper, between_steps)
+        except OSError as err:
+            raise cannot_write(Path(err.filename or dataset.output_root), err) from err
 
 
 def enter_results(
