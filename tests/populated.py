@@ -134,6 +134,10 @@ def _names(c: sqlite3.Connection) -> None:
         (4, 2, "a2", 3, "Parus major", "species", "extant"),
     ])  # fmt: skip
     _insert(c, "taxon_provenance", [(3, 0, 1, "copied"), (4, 0, 2, "aligned")])
+    _insert(c, "taxonomy_input", [(2, 0, "source", 1)])
+    _insert(c, "taxon_alias", [(1, "178014", "178013")])
+    _insert(c, "taxon_decision", [(2, 2, "aligned", "lineage", "a2", 4, None)])
+    _insert(c, "taxonomy_finding", [(1, 2, "retired_id", "a3", None)])
     _insert(c, "synonym", [(1, 4, "Parus fringillago", "synonym", "itis")])
     _insert(c, "vernacular_name", [(1, 4, "Great tit", "en", 1, "itis"), (2, 4, "Kohlmeise", "de", 0, None)])
     _insert(c, "label", [(n, *text, 4 if n == TIT else None) for n, text in enumerate(LABELS, 1)])

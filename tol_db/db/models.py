@@ -105,14 +105,14 @@ class StrayMember(Base):
 
 
 class Taxonomy(Base):
-    """A source taxonomy as published, or an assembled one."""
+    """A source taxonomy as it was published, or an assembled one. A new import is a new version."""
 
     __tablename__ = "taxonomy"
     id: Mapped[Key]
-    name: Mapped[str]
+    name: Mapped[str] = mapped_column(comment="of a source its id space: ncbi, gbif, …")
     version: Mapped[str]
     kind: Mapped[str]
-    priority: Mapped[int | None]
+    priority: Mapped[int | None] = mapped_column(comment="1 is heard first; NULL: not assembled unless named")
     parameters: Mapped[str] = mapped_column(server_default="{}", comment="JSON")
     digest: Mapped[Sha256 | None]
     source_file_id: Mapped[int | None] = mapped_column(ForeignKey("source_file.id"))
@@ -123,18 +123,45 @@ class Taxonomy(Base):
     )
 
 
+class TaxonomyInput(Base):
+    """What an assembled taxonomy was made of, in order of priority."""
+
+    __tablename__ = "taxonomy_input"
+    taxonomy_id: Mapped[int] = mapped_column(ForeignKey("taxonomy.id", ondelete="CASCADE"), primary_key=True)
+    ordinal: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    role: Mapped[str]
+    input_id: Mapped[int] = mapped_column(ForeignKey("taxonomy.id"), index=True)
+    __table_args__ = (
+        CheckConstraint(one_of("role", ("separation", "source", "previous")), name="role"),
+        {"sqlite_with_rowid": False},
+    )
+
+
 class Taxon(Base):
-    """A node of a taxonomy."""
+    """A node of a taxonomy. Ids of one taxonomy are contiguous.
+
+    Unique by an index, not by a constraint: indexes of a table of millions are built when it is full.
+    """
 
     __tablename__ = "taxon"
     id: Mapped[Key]
     taxonomy_id: Mapped[int] = _fk("taxonomy.id")
-    source_key: Mapped[str]
+    source_key: Mapped[str] = mapped_column(comment="the source's own id, without its id space")
     parent_id: Mapped[int | None] = mapped_column(ForeignKey("taxon.id"), index=True)
     scientific_name: Mapped[str] = mapped_column(index=True)
     rank: Mapped[str]
     flags: Mapped[str] = mapped_column(server_default=text("''"), comment="comma-separated, sorted")
-    __table_args__ = (UniqueConstraint("taxonomy_id", "source_key"),)
+    __table_args__ = (Index("ix_taxon_taxonomy_id_source_key", "taxonomy_id", "source_key", unique=True),)
+
+
+class TaxonAlias(Base):
+    """An id that a taxonomy used before, or lists beside another: NCBI's merged ids, forwards of an assembly."""
+
+    __tablename__ = "taxon_alias"
+    taxonomy_id: Mapped[int] = mapped_column(ForeignKey("taxonomy.id", ondelete="CASCADE"), primary_key=True)
+    alias: Mapped[str] = mapped_column(primary_key=True)
+    source_key: Mapped[str] = mapped_column(comment="the id that stands for it now")
+    __table_args__ = ({"sqlite_with_rowid": False},)
 
 
 class TaxonProvenance(Base):
@@ -144,30 +171,63 @@ class TaxonProvenance(Base):
     taxon_id: Mapped[int] = mapped_column(ForeignKey("taxon.id", ondelete="CASCADE"), primary_key=True)
     ordinal: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     source_taxon_id: Mapped[int] = mapped_column(ForeignKey("taxon.id"), index=True)
-    how: Mapped[str] = mapped_column(comment="copied, aligned, or the heuristic that decided")
+    how: Mapped[str] = mapped_column(comment="copied, inserted, folded, or the heuristic that aligned it")
     __table_args__ = ({"sqlite_with_rowid": False},)
 
 
+class TaxonDecision(Base):
+    """What an assembly decided on a source taxon, beyond copying it or aligning its only candidate."""
+
+    __tablename__ = "taxon_decision"
+    taxonomy_id: Mapped[int] = mapped_column(ForeignKey("taxonomy.id", ondelete="CASCADE"), primary_key=True)
+    source_taxon_id: Mapped[int] = mapped_column(ForeignKey("taxon.id"), primary_key=True, index=True)
+    outcome: Mapped[str]
+    heuristic: Mapped[str | None] = mapped_column(comment="what decided among candidates, or refused them")
+    candidates: Mapped[str] = mapped_column(server_default=text("''"), comment="ids such as ncbi:9,ncbi:12")
+    taxon_id: Mapped[int | None] = mapped_column(
+        ForeignKey("taxon.id", ondelete="CASCADE"),
+        index=True,
+        comment="of the result: itself, or where its members went",
+    )
+    detail: Mapped[str | None]
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+
+class TaxonomyFinding(Base):
+    """Something to know of a taxonomy: a row that was not read, a curation that met nothing, a retired id."""
+
+    __tablename__ = "taxonomy_finding"
+    id: Mapped[Key]
+    taxonomy_id: Mapped[int] = mapped_column(ForeignKey("taxonomy.id", ondelete="CASCADE"), index=True)
+    kind: Mapped[str]
+    subject: Mapped[str] = mapped_column(comment="an id, a name, or file and line")
+    detail: Mapped[str | None]
+
+
 class Synonym(Base):
+    """Another scientific name of a taxon."""
+
     __tablename__ = "synonym"
     id: Mapped[Key]
-    taxon_id: Mapped[int] = mapped_column(ForeignKey("taxon.id", ondelete="CASCADE"), index=True)
+    taxon_id: Mapped[int] = mapped_column(ForeignKey("taxon.id", ondelete="CASCADE"))
     name: Mapped[str] = mapped_column(index=True)
     kind: Mapped[str]
-    source: Mapped[str | None]
-    __table_args__ = (UniqueConstraint("taxon_id", "name", "kind"),)
+    source: Mapped[str | None] = mapped_column(comment="who says so: an id such as gbif:414")
+    __table_args__ = (Index("ix_synonym_taxon_id_name_kind", "taxon_id", "name", "kind", unique=True),)
 
 
 class VernacularName(Base):
+    """A common name of a taxon."""
+
     __tablename__ = "vernacular_name"
     id: Mapped[Key]
-    taxon_id: Mapped[int] = mapped_column(ForeignKey("taxon.id", ondelete="CASCADE"), index=True)
+    taxon_id: Mapped[int] = mapped_column(ForeignKey("taxon.id", ondelete="CASCADE"))
     name: Mapped[str]
     language: Mapped[str] = mapped_column(comment="ISO 639 code, '' where the source does not say")
     preferred: Mapped[bool] = mapped_column(server_default="0")
     source: Mapped[str | None]
     __table_args__ = (
-        UniqueConstraint("taxon_id", "name", "language"),
+        Index("ix_vernacular_name_taxon_id_name_language", "taxon_id", "name", "language", unique=True),
         CheckConstraint("preferred IN (0, 1)", name="preferred"),
     )
 
@@ -186,7 +246,7 @@ class Label(Base):
     species: Mapped[str]
     common_name: Mapped[str] = mapped_column(comment="as the source gives it; '' where it gives none")
     resolution: Mapped[str] = mapped_column(comment="how the label came: published, folder_name, …")
-    taxon_id: Mapped[int | None] = mapped_column(ForeignKey("taxon.id"))
+    taxon_id: Mapped[int | None] = mapped_column(ForeignKey("taxon.id"), index=True)
     __table_args__ = (
         UniqueConstraint(
             *(
