@@ -15,7 +15,6 @@ depends_on = None
 UNIQUE = {
     "taxon": ("taxonomy_id", "source_key"),
     "synonym": ("taxon_id", "name", "kind"),
-    "vernacular_name": ("taxon_id", "name", "language"),
 }
 """Table → columns that are unique together."""
 

@@ -221,13 +221,13 @@ class VernacularName(Base):
 
     __tablename__ = "vernacular_name"
     id: Mapped[Key]
-    taxon_id: Mapped[int] = mapped_column(ForeignKey("taxon.id", ondelete="CASCADE"))
+    taxon_id: Mapped[int] = mapped_column(ForeignKey("taxon.id", ondelete="CASCADE"), index=True)
     name: Mapped[str]
     language: Mapped[str] = mapped_column(comment="ISO 639 code, '' where the source does not say")
     preferred: Mapped[bool] = mapped_column(server_default="0")
     source: Mapped[str | None]
     __table_args__ = (
-        Index("ix_vernacular_name_taxon_id_name_language", "taxon_id", "name", "language", unique=True),
+        UniqueConstraint("taxon_id", "name", "language"),
         CheckConstraint("preferred IN (0, 1)", name="preferred"),
     )
 
