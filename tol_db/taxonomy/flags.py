@@ -1,6 +1,7 @@
 """What is known of a taxon besides name, rank and place, as bits.
 
-Flags are *asserted* (by a source, by normalisation, by the place that a merge found) or *inferred* from the finished
+Flags are *asserted* (by a source, by normalisation, by the place that a merge found) or *inferred* from the
+finished
 tree. The vocabulary is that of the Open Tree taxonomy (Rees & Cranston 2017, "Flags").
 """
 
@@ -12,8 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from tol_db.taxonomy.ranks import NO_RANK, band, rank_level
-from tol_db.taxonomy.tree import Flags, Ints, Mask, Names, Shape, any_below
+from tol_db.taxonomy.ranks import rank_level
+from tol_db.taxonomy.tree import NONE, Flags, Ints, Mask, Names, Shape, any_below
 
 ASSERTED: Final = (
     "incertae_sedis",  # its parent is known, its place below that is not
@@ -44,6 +45,7 @@ BITS: Final = {name: 1 << position for position, name in enumerate((*ASSERTED, *
 OUT_OF_PLACE: Final = BITS["incertae_sedis"] | BITS["unplaced"] | BITS["major_rank_conflict"]
 """What has one of these may be moved to a better place by a later source."""
 
+_BELOW_ALL: Final = 10_000
 _OLD_WORDS: Final = {
     "unclassified": "incertae_sedis",
     "incertae_sedis_direct": "incertae_sedis",
@@ -107,9 +109,8 @@ def assert_rank_conflicts(parent: Ints, shape: Shape, rank: Ints, flags: Flags) 
 
     For sources that hang what they cannot place under a high taxon, without saying so: a genus among orders.
     """
-    highest = _highest_sibling(parent, shape, np.where(rank % 100 == 0, rank, rank_level(NO_RANK)))
-    bands = band(rank)
-    conflict = (rank < rank_level(NO_RANK)) & (parent >= 0) & (bands > band(highest)) & (highest < rank_level(NO_RANK))
+    highest = _highest_sibling(parent, shape, np.where(rank % 100 == 0, rank, NONE).astype(np.int32))
+    conflict = (rank >= 0) & (parent >= 0) & (rank // 100 > highest // 100)
     out = flags.copy()
     out[conflict] |= np.uint32(BITS["major_rank_conflict"])
     return out
@@ -130,7 +131,6 @@ def infer(parent: Ints, shape: Shape, rank: Ints, flags: Flags) -> Flags:
         for level in shape.levels[1:]:
             above = out[parent[level]]
             out[level[(above & (own | passed)) != 0]] |= passed
-    no_rank = rank_level(NO_RANK)
     species = rank == rank_level("species")
     below = np.zeros(len(parent), np.bool_)
     for level in shape.levels[1:]:
@@ -139,7 +139,7 @@ def infer(parent: Ints, shape: Shape, rank: Ints, flags: Flags) -> Flags:
     has_species = any_below(parent, shape, species)
     out[~species & ~has_species & ~below] |= np.uint32(BITS["barren"])
     highest = _highest_sibling(parent, shape, rank)
-    out[(parent >= 0) & (rank < no_rank) & (rank > highest)] |= np.uint32(BITS["sibling_higher"])
+    out[(parent >= 0) & (rank > highest)] |= np.uint32(BITS["sibling_higher"])
     return out
 
 
@@ -155,13 +155,14 @@ def _extinct_upwards(parent: Ints, shape: Shape, flags: Flags, extinct: np.uint3
 
 
 def _highest_sibling(parent: Ints, shape: Shape, rank: Ints) -> Ints:
-    """The highest (smallest) rank among the children of each node's parent."""
-    best = np.full(len(parent) + 1, rank_level(NO_RANK), rank.dtype)
-    if len(shape.children):
-        np.minimum.at(best, parent[shape.children], rank[shape.children])
+    """The highest (smallest) rank among the children of each node's parent, a large number where none has one."""
+    best = np.full(len(parent) + 1, _BELOW_ALL, np.int32)
+    ranked = shape.children[rank[shape.children] >= 0]
+    np.minimum.at(best, parent[ranked], rank[ranked])
     return best[parent]
 
 
 def has(flags: Flags, name: str) -> Mask:
     """Which words have a flag."""
-    return (flags & np.uint32(BITS[name])) != 0
+    having: Mask = (flags & np.uint32(BITS[name])) != 0
+    return having

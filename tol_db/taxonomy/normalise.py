@@ -15,7 +15,7 @@ import numpy as np
 
 from tol_db.taxonomy import flags
 from tol_db.taxonomy.flags import BITS
-from tol_db.taxonomy.ranks import NO_RANK, rank_level
+from tol_db.taxonomy.ranks import NO_RANK_LEVEL, rank_level
 from tol_db.taxonomy.source import LeftOut, SourceTaxonomy
 from tol_db.taxonomy.tree import NONE, Flags, Mask, Names, inherited
 
@@ -27,7 +27,19 @@ _CONTAINER: Final = re.compile(
     r"(^|\s)incertae[ _]sedis\b|^(unclassified|unassigned|unallocated|unplaced|mitosporic)\s", re.IGNORECASE
 )
 _LETTERS: Final = str.maketrans(
-    {"ø": "o", "Ø": "O", "œ": "oe", "Œ": "Oe", "ł": "l", "Ł": "L", "æ": "ae", "Æ": "Ae", "ß": "ss", "đ": "d", "ð": "d"}
+    {
+        "ø": "o",
+        "Ø": "O",
+        "œ": "oe",
+        "Œ": "Oe",
+        "ł": "l",
+        "Ł": "L",
+        "æ": "ae",
+        "Æ": "Ae",
+        "ß": "ss",
+        "đ": "d",
+        "ð": "d",
+    }
 )
 
 
@@ -137,7 +149,6 @@ def fold_siblings(source: SourceTaxonomy) -> None:
     tree, shape = source.tree, source.shape()
     into = np.arange(len(tree) + 1, dtype=np.int32)
     into[-1] = NONE
-    no_rank = rank_level(NO_RANK)
     for level in shape.levels:
         parents = into[tree.parent[level]]
         order = np.lexsort((level, tree.name[level], parents))
@@ -145,10 +156,10 @@ def fold_siblings(source: SourceTaxonomy) -> None:
         same = (parents[1:] == parents[:-1]) & (tree.name[ordered[1:]] == tree.name[ordered[:-1]])
         for at in np.flatnonzero(same).tolist():
             first, node = int(into[ordered[at]]), int(ordered[at + 1])
-            ranks = {int(tree.rank[first]), int(tree.rank[node])} - {no_rank}
+            ranks = {int(tree.rank[first]), int(tree.rank[node])} - {NO_RANK_LEVEL}
             if len(ranks) < 2:
                 into[node] = first
-                tree.rank[first] = min(ranks, default=no_rank)
+                tree.rank[first] = min(ranks, default=NO_RANK_LEVEL)
         tree.parent[level] = into[tree.parent[level]]
     folded = into[:-1] != np.arange(len(tree))
     if not folded.any():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,8 @@ class Synonyms:
         node, name: numbers.
         kind: index into ``kinds``.
         matching: whether the name tells which taxon is meant (an authority or type material does not).
+        source, row: who says so: number of a source in an assembly and the row of its taxon; -1 where nobody is
+        named.
         kinds: the words that sources use.
     """
 
@@ -65,14 +67,25 @@ class Synonyms:
     name: Ints
     kind: Ints
     matching: Mask
+    source: Ints
+    row: Ints
     kinds: list[str]
 
     @classmethod
     def none(cls) -> Synonyms:
         """No rows."""
-        return cls(empty(), empty(), empty(), np.zeros(0, np.bool_), [])
+        return cls(empty(), empty(), empty(), np.zeros(0, np.bool_), empty(), empty(), [])
 
-    def add(self, node: Sequence[int], name: Sequence[int], kind: str, *, matching: bool = True) -> None:
+    def add(
+        self,
+        node: Sequence[int] | npt.NDArray[np.integer[Any]],
+        name: Sequence[int] | npt.NDArray[np.integer[Any]],
+        kind: str,
+        *,
+        matching: bool = True,
+        source: int = NONE,
+        row: Ints | None = None,
+    ) -> None:
         """Append rows of one kind."""
         if kind not in self.kinds:
             self.kinds.append(kind)
@@ -81,11 +94,13 @@ class Synonyms:
         self.name = np.concatenate([self.name, np.asarray(name, np.int32)])
         self.kind = np.concatenate([self.kind, np.full(rows, self.kinds.index(kind), np.int32)])
         self.matching = np.concatenate([self.matching, np.full(rows, matching)])
+        self.source = np.concatenate([self.source, np.full(rows, source, np.int32)])
+        self.row = np.concatenate([self.row, np.full(rows, NONE, np.int32) if row is None else row])
 
-    def keep(self, rows: Mask) -> None:
-        """Drop all other rows."""
+    def keep(self, rows: Mask | Longs) -> None:
+        """Drop all other rows, or put them into another order."""
         self.node, self.name, self.kind = self.node[rows], self.name[rows], self.kind[rows]
-        self.matching = self.matching[rows]
+        self.matching, self.source, self.row = self.matching[rows], self.source[rows], self.row[rows]
 
 
 @dataclass(slots=True)
@@ -138,7 +153,8 @@ class Shape:
     @property
     def is_tip(self) -> Mask:
         """Whether each node has no child."""
-        return self.first[1:] == self.first[:-1]
+        tips: Mask = self.first[1:] == self.first[:-1]
+        return tips
 
     def by_place(self) -> Ints:
         """Node numbers in preorder."""
@@ -216,7 +232,8 @@ def ranges(begin: Ints, end: Ints) -> Longs:
     """The numbers of several ranges one after the other: ``begin[0] … end[0] - 1, begin[1] …``."""
     counts = (end - begin).astype(np.int64)
     steps = np.arange(counts.sum(), dtype=np.int64)
-    return steps + np.repeat(begin - np.r_[0, np.cumsum(counts)[:-1]], counts)
+    numbers: Longs = steps + np.repeat(begin - np.r_[0, np.cumsum(counts)[:-1]], counts)
+    return numbers
 
 
 def inherited(parent: Ints, shape: Shape, own: Ints) -> Ints:
