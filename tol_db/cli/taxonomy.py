@@ -35,7 +35,10 @@ def taxonomy() -> None:
 @taxonomy.command()
 @click.argument("name")
 @click.option(
-    "--source", "sources", multiple=True, help="An id space, NAME or NAME@VERSION; repeat.  [all with a priority]"
+    "--source",
+    "sources",
+    multiple=True,
+    help="NAME or NAME@VERSION, the one heard first before the others; repeat.  [all, by priority]",
 )
 @click.option(
     "--separation",

@@ -147,7 +147,8 @@ def _forward_lines(conn: sa.Connection, taxonomy: Stored) -> Iterator[str]:
 
 
 def _about(conn: sa.Connection, taxonomy: Stored) -> dict[str, object]:
-    sql = """SELECT i.role, t.name, t.version, hex(t.digest) FROM taxonomy_input i JOIN taxonomy t ON t.id = i.input_id
+    sql = """SELECT i.role, t.name, t.version, hex(t.digest)
+             FROM taxonomy_input i JOIN taxonomy t ON t.id = i.input_id
              WHERE i.taxonomy_id = ? ORDER BY i.ordinal"""
     digest = scalar(conn, "SELECT lower(hex(digest)) FROM taxonomy WHERE id = ?", (taxonomy.id,))
     return {

@@ -82,7 +82,8 @@ def assemble_taxonomy(
 
     Args:
         name: of the result.
-        sources: id spaces (``NAME`` or ``NAME@VERSION``) in order of priority as stored; empty: all with a priority.
+        sources: ``NAME`` or ``NAME@VERSION``, the one heard first before the others; empty: all that have a
+            priority.
         separation: a folder in interim format; None: the tree that comes with tol-db.
         previous: an assembled taxonomy, or a folder in interim format, whose ids go on.
         curated: curation files.

@@ -130,14 +130,16 @@ def _inputs(conn: sa.Connection, taxonomy: Stored) -> Iterator[InputCounts]:
     for source, how, many in query(conn, sql, (taxonomy.first, taxonomy.last)):
         kept.setdefault(source, {})[how] = many
     left: dict[int, dict[str, int]] = {}
-    sql = """SELECT s.taxonomy_id, d.outcome, count(*) FROM taxon_decision d JOIN taxon s ON s.id = d.source_taxon_id
+    sql = """SELECT s.taxonomy_id, d.outcome, count(*)
+             FROM taxon_decision d JOIN taxon s ON s.id = d.source_taxon_id
              WHERE d.taxonomy_id = ? AND d.outcome NOT IN ('aligned', 'new', 'folded')
              GROUP BY 1, 2 ORDER BY 3 DESC, 2"""
     for source, outcome, many in query(conn, sql, (taxonomy.id,)):
         left.setdefault(source, {})[outcome] = many
     sql = """SELECT i.role, i.input_id, t.name || '@' || t.version,
                     (SELECT count(*) FROM taxon x WHERE x.taxonomy_id = i.input_id)
-             FROM taxonomy_input i JOIN taxonomy t ON t.id = i.input_id WHERE i.taxonomy_id = ? ORDER BY i.ordinal"""
+             FROM taxonomy_input i JOIN taxonomy t ON t.id = i.input_id
+             WHERE i.taxonomy_id = ? ORDER BY i.ordinal"""
     for role, source, name, total in query(conn, sql, (taxonomy.id,)):
         yield InputCounts(role, name, total, kept.get(source, {}), left.get(source, {}))
 
@@ -227,12 +229,12 @@ class Listed:
     total: int
 
 
-_ID = "y.name || ':' || s.source_key"
-_OF_DECISIONS: Final = f"""
-SELECT {_ID}, s.scientific_name, s.rank, d.outcome, d.heuristic, d.candidates, r.scientific_name, d.detail
+_OF_DECISIONS: Final = """
+SELECT y.name || ':' || s.source_key, s.scientific_name, s.rank, d.outcome, d.heuristic, d.candidates,
+       r.scientific_name, d.detail
 FROM taxon_decision d JOIN taxon s ON s.id = d.source_taxon_id JOIN taxonomy y ON y.id = s.taxonomy_id
 LEFT JOIN taxon r ON r.id = d.taxon_id
-WHERE d.taxonomy_id = ?1 AND {{which}} ORDER BY d.source_taxon_id"""
+WHERE d.taxonomy_id = ?1 AND {which} ORDER BY d.source_taxon_id"""
 _HOMONYMS: Final = """
 SELECT t.source_key, t.scientific_name, t.rank, p.scientific_name, t.flags
 FROM taxon t LEFT JOIN taxon p ON p.id = t.parent_id

@@ -21,9 +21,10 @@ _QUESTIONS: Final = {
                  {_PAIR.format(here="b", join="LEFT JOIN", there="a")}
                  WHERE b.id BETWEEN ? AND ? AND a.id IS NULL ORDER BY b.id""",
     "removed": f"""SELECT a.source_key, a.scientific_name, a.rank,
-                       (SELECT 'now ' || f.source_key FROM taxon_alias f WHERE f.taxonomy_id = ? AND f.alias = a.source_key)
+                       (SELECT 'now ' || f.source_key FROM taxon_alias f
+                        WHERE f.taxonomy_id = ? AND f.alias = a.source_key)
                    {_PAIR.format(here="a", join="LEFT JOIN", there="b")}
-                   WHERE a.id BETWEEN ? AND ? AND b.id IS NULL ORDER BY a.id""",
+                   WHERE a.id BETWEEN ? AND ? AND b.id IS NULL ORDER BY a.id""",  # noqa: S608
     "renamed": f"""SELECT a.source_key, b.scientific_name, a.scientific_name, b.scientific_name {_BOTH}
                    WHERE a.id BETWEEN ? AND ? AND a.scientific_name <> b.scientific_name ORDER BY a.id""",
     "moved": f"""SELECT a.source_key, b.scientific_name, pa.scientific_name, pb.scientific_name {_BOTH} {_PARENTS}

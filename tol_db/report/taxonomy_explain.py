@@ -177,7 +177,8 @@ def _explained(conn: sa.Connection, taxonomy: Stored, taxon: int) -> Explained:
     synonyms = query(conn, "SELECT name, kind, source FROM synonym WHERE taxon_id = ? ORDER BY 1, 2", (taxon,))
     vernaculars = query(
         conn,
-        "SELECT name, language, source FROM vernacular_name WHERE taxon_id = ? ORDER BY language, preferred DESC, name",
+        """SELECT name, language, source FROM vernacular_name WHERE taxon_id = ?
+           ORDER BY language, preferred DESC, name""",
         (taxon,),
     )
     decisions = [*query(conn, _OF_TAXON, (taxonomy.id, taxon)), *query(conn, _MEMBERS, (taxonomy.id, taxon))]

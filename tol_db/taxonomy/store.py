@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
@@ -101,7 +102,7 @@ def find(conn: sa.Connection, text: str | None, kind: str | None = None) -> Stor
 
 
 def sources_by_priority(conn: sa.Connection, named: Sequence[str] = ()) -> list[Stored]:
-    """The newest version of each source taxonomy that has a priority, or of those named, in order of priority.
+    """The newest version of each source taxonomy that has a priority, by it; or those named, in the given order.
 
     Raises:
         UsageError: a name is not known, there is none at all, or two have the same priority.
@@ -115,9 +116,11 @@ def sources_by_priority(conn: sa.Connection, named: Sequence[str] = ()) -> list[
         raise UsageError(
             "no source taxonomy", hint="tol-db ingest taxonomy FORMAT PATH --name IDSPACE --priority 1"
         )
-    chosen.sort(key=lambda one: (one.priority is None, one.priority or 0))
-    for one, other in zip(chosen, chosen[1:], strict=False):
-        if one.priority == other.priority and not named:
+    if named:
+        return chosen
+    chosen.sort(key=lambda one: one.priority or 0)
+    for one, other in pairwise(chosen):
+        if one.priority == other.priority:
             raise UsageError(
                 f"{one.name} and {other.name} both have priority {one.priority}",
                 hint="give each its own, or name them in order: --source A --source B",
@@ -151,7 +154,7 @@ def load(conn: sa.Connection, taxonomy: Stored, names: Names) -> SourceTaxonomy:
             rank[at] = level
             bits[at] = flags.parse(words) if words else 0
         synonyms = _load_synonyms(conn, taxonomy, names)
-    if any(one >= other for one, other in zip(keys, keys[1:], strict=False)):
+    if any(one >= other for one, other in pairwise(keys)):
         order = sorted(range(total), key=keys.__getitem__)
         raise InputError(f"{taxonomy}: taxon {keys[order[0]]!r} is out of order", hint="read the taxonomy again")
     rules = frozenset(taxonomy.parameters.get("rules", ()))
@@ -240,7 +243,8 @@ def save(
     before = next(
         query(
             conn,
-            "SELECT id, digest, parameters FROM taxonomy WHERE name = ? AND kind = 'assembled' ORDER BY id DESC LIMIT 1",
+            """SELECT id, digest, parameters FROM taxonomy WHERE name = ? AND kind = 'assembled'
+               ORDER BY id DESC LIMIT 1""",
             (name,),
         ),
         None,
@@ -263,8 +267,8 @@ def save(
     taxonomy = scalar(conn, "SELECT last_insert_rowid()")
     insert_many(
         conn,
-        f"INSERT INTO taxonomy_input (taxonomy_id, ordinal, role, input_id) VALUES ({taxonomy}, ?, ?, ?)",
-        rows,
+        "INSERT INTO taxonomy_input (taxonomy_id, ordinal, role, input_id) VALUES (?, ?, ?, ?)",
+        ((taxonomy, *row) for row in rows),
     )
     _save_rows(conn, taxonomy, assembly, inputs, say)
     return taxonomy, True
@@ -304,19 +308,20 @@ def _save_rows(
             )
         insert_many(
             conn,
-            f"INSERT INTO taxon_alias (taxonomy_id, alias, source_key) VALUES ({taxonomy}, ?, ?)",
-            assembly.forwards.items(),
+            "INSERT INTO taxon_alias (taxonomy_id, alias, source_key) VALUES (?, ?, ?)",
+            ((taxonomy, old, new) for old, new in assembly.forwards.items()),
         )
         insert_many(
             conn,
-            f"""INSERT INTO taxon_decision (taxonomy_id, source_taxon_id, outcome, heuristic, candidates, taxon_id, detail)
-                VALUES ({taxonomy}, ?, ?, ?, ?, ?, ?)""",
-            _decision_rows(assembly, base, inputs.sources),
+            """INSERT INTO taxon_decision
+               (taxonomy_id, source_taxon_id, outcome, heuristic, candidates, taxon_id, detail)
+               VALUES (?, ?, ?, ?, ?, ?, ?)""",
+            _decision_rows(taxonomy, assembly, base, inputs.sources),
         )
         insert_many(
             conn,
-            f"INSERT INTO taxonomy_finding (taxonomy_id, kind, subject, detail) VALUES ({taxonomy}, ?, ?, ?)",
-            ((f.kind, f.subject, f.detail) for f in assembly.findings),
+            "INSERT INTO taxonomy_finding (taxonomy_id, kind, subject, detail) VALUES (?, ?, ?, ?)",
+            ((taxonomy, f.kind, f.subject, f.detail) for f in assembly.findings),
         )
         say("store vernacular names")
         changes(conn, _VERNACULARS, (base, base + total - 1))
@@ -356,7 +361,7 @@ def _digest(assembly: Assembly) -> bytes:
                 batch.clear()
 
     feed(_lines(assembly))
-    feed((row[1:] for row in _synonym_rows(assembly, 0)))
+    feed(row[1:] for row in _synonym_rows(assembly, 0))
     feed(sorted(assembly.forwards.items()))
     sha.update("\n".join(batch).encode())
     for column in (assembly.ids.node, assembly.ids.source, assembly.ids.row, assembly.tree.synonyms.node):
@@ -391,12 +396,22 @@ def _synonym_rows(assembly: Assembly, base: int) -> Iterator[tuple[int, str, str
         yield base + node, texts[name], rows.kinds[kind], who
 
 
-def _decision_rows(assembly: Assembly, base: int, sources: list[Stored]) -> Iterator[tuple[Any, ...]]:
+def _decision_rows(
+    taxonomy: int, assembly: Assembly, base: int, sources: list[Stored]
+) -> Iterator[tuple[Any, ...]]:
     first = first_ids(assembly)
     for one in assembly.decisions:
         candidates = ",".join(first[node] for node in one.candidates)
         taxon = base + one.node if one.node != NONE else None
-        yield sources[one.source].first + one.row, one.outcome, one.heuristic, candidates, taxon, one.detail
+        yield (
+            taxonomy,
+            sources[one.source].first + one.row,
+            one.outcome,
+            one.heuristic,
+            candidates,
+            taxon,
+            one.detail,
+        )
 
 
 def first_ids(assembly: Assembly) -> list[str]:
