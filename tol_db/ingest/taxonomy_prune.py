@@ -62,7 +62,8 @@ def prune_versions(db: Database, name: str, keep: int) -> list[str]:
 
 
 def _users(conn: sa.Connection, taxonomy_id: int) -> list[str]:
-    sql = """SELECT DISTINCT t.name || '@' || t.version FROM taxonomy_input i JOIN taxonomy t ON t.id = i.taxonomy_id
+    sql = """SELECT DISTINCT t.name || '@' || t.version
+             FROM taxonomy_input i JOIN taxonomy t ON t.id = i.taxonomy_id
              WHERE i.input_id = ? ORDER BY t.id DESC"""
     return [name for (name,) in query(conn, sql, (taxonomy_id,))]
 
