@@ -401,7 +401,7 @@ def _decision_rows(
 ) -> Iterator[tuple[Any, ...]]:
     first = first_ids(assembly)
     for one in assembly.decisions:
-        candidates = ",".join(first[node] for node in one.candidates)
+        candidates = ",".join(sorted(first[node] for node in one.candidates))
         taxon = base + one.node if one.node != NONE else None
         yield (
             taxonomy,
