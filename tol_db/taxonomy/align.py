@@ -12,18 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 
 from tol_db.taxonomy import heuristics, separation
 from tol_db.taxonomy.decision import ALIGNED, HOW_NUMBER, NEW
-from tol_db.taxonomy.heuristics import Pairs, Side
+from tol_db.taxonomy.heuristics import GENDERS, Pairs, Side
 from tol_db.taxonomy.source import SourceTaxonomy
 from tol_db.taxonomy.tree import NONE, Ints, Longs, Mask, Names, Shape
 from tol_db.taxonomy.workspace import Workspace
-
-_ENDINGS: Final = ("us", "a", "um")
 
 
 @dataclass(slots=True)
@@ -83,7 +80,11 @@ def align(
     there_is_group = np.arange(len(workspace.tree)) < workspace.separation
     there = Side(workspace.tree, target, workspace.division(target), there_is_group)
     assess = heuristics.Assessment(here, there, workspace.disjoint, names, pairs)
-    pairs = assess.without_borrowed_names()
+    kept = assess.without_borrowed_names()
+    if len(bereft := np.setdiff1d(pairs.node, kept.node)):
+        more = _by_gender(bereft, source, names, *_ordered_handles(workspace), curated)
+        assess = heuristics.Assessment(here, there, workspace.disjoint, names, kept.joined(more))
+    pairs = assess.pairs
 
     answer = np.where(image != NONE, ALIGNED, NEW).astype(np.int32)
     settled = image != NONE
@@ -124,9 +125,7 @@ def _candidates(
 ) -> Pairs:
     """All pairs that share a name string (primary or synonym) or an id; lone binomials under other genders, too."""
     tree = source.tree
-    there_node, there_name = workspace.handles()
-    order = np.argsort(there_name, kind="stable")
-    there_node, there_name = there_node[order], there_name[order]
+    there_node, there_name = _ordered_handles(workspace)
     rows = tree.synonyms.matching
     node = np.concatenate([np.arange(len(tree), dtype=np.int32), tree.synonyms.node[rows]])
     name = np.concatenate([tree.name, tree.synonyms.name[rows]])
@@ -134,25 +133,38 @@ def _candidates(
     free = image[node] == NONE
     node, name, own = node[free], name[free], own[free]
     at, other = _join(name, there_name)
-    found_node, found, by_own = node[at], there_node[other], own[at]
-    without = np.ones(len(tree), np.bool_)
-    without[found_node] = False
-    if shared_ids:
-        with_id = np.array([pair for pair in shared_ids if image[pair[0]] == NONE], np.int32).reshape(-1, 2)
-        without[with_id[:, 0]] = False
-    else:
-        with_id = np.zeros((0, 2), np.int32)
-    variants, variant_name = _other_genders(tree.name, np.flatnonzero(without & (image == NONE)), names)
-    at, other = _join(variant_name, there_name)
-    forbidden = {(n, c) for n, c in curated.different}
-    return Pairs.of(
-        np.concatenate([found_node, with_id[:, 0], variants[at]]),
-        np.concatenate([found, with_id[:, 1], there_node[other]]),
-        by_own_name=np.concatenate([by_own, np.zeros(len(with_id), np.bool_), np.ones(len(at), np.bool_)]),
-        by_id=np.r_[np.zeros(len(found), np.bool_), np.ones(len(with_id), np.bool_), np.zeros(len(at), np.bool_)],
-        by_gender=np.r_[np.zeros(len(found) + len(with_id), np.bool_), np.ones(len(at), np.bool_)],
-        without=forbidden,
+    with_id = np.array([pair for pair in shared_ids if image[pair[0]] == NONE], np.int32).reshape(-1, 2)
+    nothing = np.zeros(len(with_id), np.bool_)
+    pairs = Pairs.of(
+        np.concatenate([node[at], with_id[:, 0]]),
+        np.concatenate([there_node[other], with_id[:, 1]]),
+        by_own_name=np.r_[own[at], nothing],
+        by_id=np.r_[np.zeros(len(at), np.bool_), ~nothing],
+        by_gender=np.zeros(len(at) + len(with_id), np.bool_),
+        without=set(curated.different),
     )
+    without = image == NONE
+    without[pairs.node] = False
+    lone = np.flatnonzero(without)
+    return pairs.joined(_by_gender(lone, source, names, there_node, there_name, curated))
+
+
+def _ordered_handles(workspace: Workspace) -> tuple[Ints, Ints]:
+    """Nodes of the workspace and their names, in the order of the names."""
+    node, name = workspace.handles()
+    order = np.argsort(name, kind="stable")
+    return node[order], name[order]
+
+
+def _by_gender(
+    nodes: Longs, source: SourceTaxonomy, names: Names, there_node: Ints, there_name: Ints, curated: Curated
+) -> Pairs:
+    """Pairs of binomials that nothing else was found for, under other genders of their names."""
+    variants, variant_name = _other_genders(source.tree.name, nodes, names)
+    at, other = _join(variant_name, there_name)
+    yes = np.ones(len(at), np.bool_)
+    without = set(curated.different)
+    return Pairs.of(variants[at], there_node[other], by_own_name=yes, by_id=~yes, by_gender=yes, without=without)
 
 
 def _join(wanted: Ints, ordered: Ints) -> tuple[Longs, Longs]:
@@ -171,10 +183,10 @@ def _other_genders(name: Ints, nodes: Longs, names: Names) -> tuple[Ints, Ints]:
     texts = names.texts
     for node, number in zip(nodes.tolist(), name[nodes].tolist(), strict=True):
         text = texts[number]
-        ending = next((e for e in _ENDINGS if text.endswith(e)), None)
+        ending = next((e for e in GENDERS if text.endswith(e)), None)
         if ending is None or text.count(" ") != 1:
             continue
         stem = text[: len(text) - len(ending)]
-        out += ((node, found) for e in _ENDINGS if e != ending and (found := find(stem + e)) != NONE)
+        out += ((node, found) for e in GENDERS if e != ending and (found := find(stem + e)) != NONE)
     table = np.array(out, np.int32).reshape(-1, 2)
     return table[:, 0], table[:, 1]

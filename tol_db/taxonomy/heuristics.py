@@ -35,6 +35,8 @@ Scores = npt.NDArray[np.int8]
 _FAMILY_END: Final = rank_level("genus")
 _SPECIES: Final = rank_level("species")
 _OUT: Final = -9
+GENDERS: Final = ("us", "a", "um")
+"""Endings of adjectives: the name of a species moves with the gender of its genus."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,16 @@ class Pairs:
             self.node[rows], self.candidate[rows], self.by_own_name[rows], self.by_id[rows], self.by_gender[rows]
         )
 
+    def joined(self, other: Pairs) -> Pairs:
+        """Both; of different nodes."""
+        if not len(other):
+            return self
+        both = [
+            np.concatenate([getattr(self, name), getattr(other, name)])
+            for name in ("node", "candidate", "by_own_name", "by_id", "by_gender")
+        ]
+        return Pairs(*both).only(np.lexsort((both[1], both[0])))
+
     def keys(self) -> Longs:
         """One ascending number for each pair."""
         return (self.node.astype(np.int64) << 32) | self.candidate
@@ -131,6 +143,11 @@ class Choice:
         image[nodes], answer[nodes], how[nodes] = self.image[rows], self.answer[rows], self.how[rows]
 
 
+def stem(text: str) -> str:
+    """A name without the ending that tells its gender."""
+    return next((text.removesuffix(ending) for ending in GENDERS if text.endswith(ending)), text)
+
+
 class Assessment:
     """Asks the heuristics about pairs."""
 
@@ -149,7 +166,11 @@ class Assessment:
         rank, other = here.tree.rank[pairs.node], there.tree.rank[pairs.candidate]
         low, other_low = rank >= _FAMILY_END, other >= _FAMILY_END
         self.ranks = -((rank >= 0) & (other >= 0) & (low != other_low)).astype(np.int8)
-        self.same_name = (here.tree.name[pairs.node] == there.tree.name[pairs.candidate]).astype(np.int8)
+        own_name, other_name = here.tree.name[pairs.node], there.tree.name[pairs.candidate]
+        self.same_name = (own_name == other_name).astype(np.int8)
+        for row in np.flatnonzero(pairs.by_gender).tolist():
+            texts = self.names.texts
+            self.same_name[row] = stem(texts[own_name[row]]) == stem(texts[other_name[row]])
         self.same_rank = ((rank == other) & (rank >= 0)).astype(np.int8)
         proximity = np.where(known, np.where(ours == theirs, 1, -1), 0).astype(np.int8)
         # A binomial that stands in both, below groups of which one holds the other, is not held to be two species
