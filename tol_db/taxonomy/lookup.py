@@ -5,6 +5,7 @@ Memory is bounded: what is remembered (ancestors, names of contexts) is forgotte
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -14,12 +15,12 @@ import sqlalchemy as sa
 from tol_db.db.bulk import query, scalar
 from tol_db.errors import UsageError
 from tol_db.taxonomy.resolve import Match, Place
-from tol_db.taxonomy.seven_ranks import Node, seven_ranks
+from tol_db.taxonomy.seven_ranks import NO_RANKS, Node, ranks_below
 
 _AT_A_TIME: Final = 500
 """Values of one statement; SQLite allows 999 where it was built to."""
 
-_PLACES_KEPT: Final = 20_000
+_PLACES_KEPT: Final = 50_000
 _NODES_KEPT: Final = 200_000
 _MEANINGS_KEPT: Final = 100_000
 
@@ -127,6 +128,7 @@ class DatabaseLookup:
         self._taxonomy = taxonomy
         self._nodes: dict[int, Node] = {}
         self._places: dict[int, Place] = {}
+        self._above: dict[int, frozenset[int]] = {}
         self._meanings: dict[str, tuple[int, ...]] = {}
 
     def find(self, names: Collection[str]) -> Mapping[str, Sequence[Match]]:
@@ -134,7 +136,7 @@ class DatabaseLookup:
         wanted = sorted(filter(None, names))
         for statement, is_synonym in ((_ACCEPTED, False), (_SYNONYMS, True)):
             for name, *node in self._rows(statement, wanted):
-                found.setdefault(name, []).append(Match(Node(*node), name, is_synonym))
+                found.setdefault(name, []).append(Match(self._keep(node), name, is_synonym))
         return found
 
     def know(self, names: Collection[str]) -> None:
@@ -154,34 +156,52 @@ class DatabaseLookup:
     def load(self, ids: Iterable[int]) -> None:
         if len(self._nodes) > _NODES_KEPT:
             self._nodes.clear()
-        wanted = {id for id in ids if id not in self._nodes}
+        asked = set(ids)
+        # a node that was found by its name may stand here without its ancestors
+        parents = {self._nodes[id].parent for id in asked if id in self._nodes}
+        wanted = {id for id in asked | parents if id is not None and id not in self._nodes}
         while wanted:
-            parents = set()
+            above = set()
             for row in self._rows(_NODES, sorted(wanted), ranged=False):
-                node = Node(*row)
-                self._nodes[node.id] = node
-                if node.parent is not None and node.parent not in self._nodes:
-                    parents.add(node.parent)
-            wanted = parents - self._nodes.keys()
+                parent = self._keep(row).parent
+                if parent is not None and parent not in self._nodes:
+                    above.add(parent)
+            wanted = above - self._nodes.keys()
 
     def place(self, id: int) -> Place:
-        place = self._places.get(id)
-        if place is None:
-            if len(self._places) > _PLACES_KEPT:
-                self._places.clear()
-            lineage = tuple(self._upwards(id))
-            place = Place(lineage, frozenset(node.id for node in lineage), seven_ranks(lineage))
-            self._places[id] = place
-        return place
-
-    def _upwards(self, id: int) -> Iterator[Node]:
+        found = self._places.get(id)
+        if found is not None:
+            return found
+        if len(self._places) > _PLACES_KEPT:
+            self._places.clear()
+            self._above.clear()
+        path: list[Node] = []
         at: int | None = id
-        while at is not None:
+        while at is not None and at not in self._places:
             if at not in self._nodes:
                 self.load([at])
-            node = self._nodes[at]
-            yield node
-            at = node.parent
+            path.append(self._nodes[at])
+            at = path[-1].parent
+        place = self._places[at] if at is not None else None
+        for node in reversed(path):
+            place = self._under(place, node)
+            self._places[node.id] = place
+        assert place is not None
+        return place
+
+    def _under(self, parent: Place | None, node: Node) -> Place:
+        if parent is None:
+            return Place((node,), frozenset(), ranks_below(NO_RANKS, node))
+        id = parent.lineage[0].id
+        above = self._above.get(id)
+        if above is None:  # siblings share the set
+            above = self._above[id] = parent.above | {id}
+        return Place((node, *parent.lineage), above, ranks_below(parent.ranks, node))
+
+    def _keep(self, row: Sequence[Any]) -> Node:
+        id, parent, name, rank = row
+        node = self._nodes[id] = Node(id, parent, name, sys.intern(rank))
+        return node
 
     def _rows(self, sql: str, values: Sequence[Any], *, ranged: bool = True) -> Iterator[tuple[Any, ...]]:
         limits = (self._taxonomy.first, self._taxonomy.last) if ranged else ()

@@ -79,13 +79,17 @@ class Place:
     """Where a taxon stands.
 
     Attributes:
-        lineage: itself first, the root last; ids: of the same.
+        lineage: itself first, the root last; above: the ids of its ancestors.
         ranks: the seven in the shown form.
     """
 
     lineage: tuple[Node, ...]
-    ids: frozenset[int]
+    above: frozenset[int]
     ranks: Lineage
+
+    def lies_in(self, taxa: Sequence[int]) -> bool:
+        """Whether one of some taxa is it or an ancestor of it."""
+        return self.lineage[0].id in taxa or not self.above.isdisjoint(taxa)
 
 
 class Lookup(Protocol):
@@ -278,7 +282,7 @@ def _tells(query_name: str, rank: str, name: str) -> bool:
 def _says(lookup: Lookup, place: Place, rank: str, name: str) -> str:
     """``agreed``, ``against``, ``moved`` or, where a name tells nothing, ""."""
     meaning = lookup.meaning(name)
-    if not place.ids.isdisjoint(meaning):
+    if place.lies_in(meaning):
         return "agreed"
     if rank == "kingdom":
         shown = shown_kingdom(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
@@ -22,6 +22,8 @@ KINGDOMS: Final = {
 }
 """Names of kingdoms, lower case → how labels show them; they mean the kingdom at whatever rank they stand."""
 
+NO_RANKS: Final = Lineage.of([""] * len(RANKS))
+_FIELD_OF: Final = {**{rank: rank for rank in RANKS}, "class": "class_"}
 _RANK_OF: Final = {"division": "phylum", **{rank: rank for rank in RANKS}}
 
 
@@ -79,30 +81,25 @@ def seven_ranks(lineage: Sequence[Node]) -> Lineage:
     Args:
         lineage: the taxon first, the root last.
     """
-    found = _upper_ranks(lineage)
-    named = species_of(lineage)
-    if named is None and lineage and is_infraspecific(lineage[0].rank):
-        named = lineage[0]
-    if named is not None:
-        genus, epithet = _binomial(named.name)
-        if epithet:
-            found["genus"] = genus
-        found["species"] = epithet
-    return Lineage.of([found.get(rank, "") for rank in RANKS])
+    ranks = NO_RANKS
+    for node in reversed(lineage):
+        ranks = ranks_below(ranks, node)
+    return ranks
 
 
-def _upper_ranks(lineage: Sequence[Node]) -> dict[str, str]:
-    """Kingdom to genus; the kingdom by its name too, for taxonomies that call Metazoa a clade."""
-    found: dict[str, str] = {}
-    by_name = ""
-    for node in lineage:
-        rank = major_rank(node.rank)
-        if rank is not None and rank != "species":
-            found.setdefault(rank, node.name.capitalize())
-        by_name = by_name or KINGDOMS.get(node.name.lower(), "")
-    kingdom = found.get("kingdom", "")
-    found["kingdom"] = shown_kingdom(kingdom) if kingdom else by_name
-    return found
+def ranks_below(ranks: Lineage, node: Node) -> Lineage:
+    """The seven ranks of a node whose parent has these."""
+    rank = major_rank(node.rank)
+    if rank == "species" or (not ranks.species and is_infraspecific(node.rank)):
+        genus, species = _binomial(node.name)
+        return replace(ranks, genus=genus if species else ranks.genus, species=species)
+    if rank == "kingdom":
+        return replace(ranks, kingdom=shown_kingdom(node.name))
+    if rank is not None:
+        return replace(ranks, **{_FIELD_OF[rank]: node.name.capitalize()})
+    if not ranks.kingdom and node.name.lower() in KINGDOMS:  # a taxonomy may call Metazoa a clade
+        return replace(ranks, kingdom=shown_kingdom(node.name))
+    return ranks
 
 
 def _binomial(name: str) -> tuple[str, str]:
