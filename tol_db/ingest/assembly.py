@@ -10,6 +10,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from tol_db.blacklist_names import refresh_blacklist_names
 from tol_db.db.engine import Database, entering
 from tol_db.errors import NameTaken, UsageError
 from tol_db.ingest.taxonomy import ingest_taxonomy
@@ -123,6 +124,8 @@ def assemble_taxonomy(
     inputs = Inputs([groups, *chosen], earlier, parameters)
     with db.staging() as conn, entering(conn):
         taxonomy_id, is_new = store.save(conn, name, assembly, inputs, say)
+        if is_new:  # what else a blacklisted species is called may have changed
+            refresh_blacklist_names(conn)
         result = store.stored(conn, taxonomy_id)
     return _result(assembly, result, chosen, is_new, time.monotonic() - begun)
 

@@ -6,6 +6,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from tol_db.blacklist_names import refresh_blacklist_names
 from tol_db.db.bulk import changes, query
 from tol_db.db.engine import Database, entering
 from tol_db.errors import UsageError
@@ -17,10 +18,12 @@ _OF_TAXA: Final = (
     "DELETE FROM taxon_source_id WHERE taxon_id BETWEEN ? AND ?",
     "DELETE FROM vernacular_name WHERE taxon_id BETWEEN ? AND ?",
     "DELETE FROM synonym WHERE taxon_id BETWEEN ? AND ?",
+    "DELETE FROM blacklist_taxon WHERE taxon_id BETWEEN ? AND ?",
     "UPDATE label SET taxon_id = NULL WHERE taxon_id BETWEEN ? AND ?",
     "DELETE FROM taxon WHERE id BETWEEN ? AND ?",
 )
 _OF_TAXONOMY: Final = (
+    "DELETE FROM label_resolution WHERE taxonomy_id = ?",
     "DELETE FROM taxon_decision WHERE taxonomy_id = ?",
     "DELETE FROM taxonomy_finding WHERE taxonomy_id = ?",
     "DELETE FROM taxon_alias WHERE taxonomy_id = ?",
@@ -58,6 +61,8 @@ def prune_versions(db: Database, name: str, keep: int) -> list[str]:
             else:
                 _remove(conn, taxonomy)
                 lines.append(f"{taxonomy}: removed, {taxonomy.taxa:,} taxa")
+        if any("removed" in line for line in lines):
+            refresh_blacklist_names(conn)
     return lines or [f"{name}: nothing to remove"]
 
 
