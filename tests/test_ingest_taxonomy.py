@@ -326,7 +326,7 @@ def test_the_same_content_is_unchanged_and_other_content_a_new_version(db: Datab
     written.interim(path, [*written.BEARS, ("77", "10", "Ursus novus", "species")])
     new = read(db, "interim", path)
     assert (new.unchanged, new.version, new.nodes) == (False, "2", 7)
-    assert rows(db, "SELECT version, count(*) FROM taxonomy x JOIN taxon t ON taxonomy_id = x.id GROUP BY x.id") == [
+    assert rows(db, "SELECT version, count(*) FROM taxonomy x JOIN taxon ON taxonomy_id = x.id GROUP BY x.id") == [
         ("1", 6), ("2", 7),
     ]  # fmt: skip
     old = read(db, "interim", copy)
