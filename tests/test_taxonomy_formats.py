@@ -303,6 +303,19 @@ def test_unknown_ranks_are_counted_and_bad_rows_named() -> None:
     ]
 
 
+def test_a_file_full_of_odd_names_does_not_fill_the_memory() -> None:
+    table = "uid\tparent_uid\tname\n" + "".join(f"{n}\t\tA  b\n" for n in range(10_005))
+    _, findings = rows("interim", {"taxonomy.tsv": table})
+    assert len(findings) == 10_001
+    assert findings[-1] == Finding("name_changed", "and more", "5 more of this kind")
+
+
+def test_a_file_with_too_many_bad_rows_is_another_file() -> None:
+    table = "uid\tparent_uid\tname\n" + "1\n" * 10_001
+    with pytest.raises(InputError, match="more than 10,000 rows cannot be read"):
+        rows("interim", {"taxonomy.tsv": table})
+
+
 def test_names_of_ncbi_that_are_common_are_no_synonyms() -> None:
     texts = written.ncbi_texts(
         names=[
