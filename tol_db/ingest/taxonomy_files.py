@@ -158,6 +158,8 @@ def _wanted(path: Path, format_: Format, names: list[str]) -> list[str]:
 def _unpacked(path: Path, format_: Format, folder: Path) -> Iterator[tuple[str, Path | None]]:
     with _damage_told(str(path)), tarfile.open(path) as archive:
         members = {member.name: member for member in archive if member.isreg()}
+        while archive.fileobj is not None and archive.fileobj.read(1 << 20):
+            pass  # to its very end, where the checksum stands
         for number, name in enumerate(_wanted(path, format_, list(members))):
             source = archive.extractfile(members[name])
             assert source is not None

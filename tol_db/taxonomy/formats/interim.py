@@ -45,7 +45,14 @@ def read(files: Files, notes: Notes) -> Iterator[Row]:
 
 
 def _taxa(files: Files, notes: Notes, file: str) -> Iterator[Row]:
-    table = Table(files, notes, file, columns=COLUMNS, is_header=lambda first: column_name(first[0]) == "uid")
+    table = Table(
+        files,
+        notes,
+        file,
+        commas=False,
+        columns=COLUMNS,
+        is_header=lambda first: column_name(first[0]) == "uid",
+    )
     rows = table.rows(("uid", "parent_uid", "name"), ("rank", "sourceinfo", "flags"))
     for line, (uid, parent, name, rank, sources, flags) in rows:
         key = uid.strip()
@@ -64,7 +71,7 @@ def _taxa(files: Files, notes: Notes, file: str) -> Iterator[Row]:
 
 
 def _synonyms(files: Files, notes: Notes, file: str) -> Iterator[Row]:
-    table = Table(files, notes, file)
+    table = Table(files, notes, file, commas=False)
     for line, (uid, name, kind, source) in table.rows(("uid", "name"), ("type", "sourceinfo")):
         tidy = notes.name(file, line, name)
         if not (uid.strip() and tidy):
@@ -80,6 +87,7 @@ def _forwards(files: Files, notes: Notes, file: str) -> Iterator[Row]:
         files,
         notes,
         file,
+        commas=False,
         columns=("id", "replacement"),
         is_header=lambda first: column_name(first[0]) in ("id", "uid"),
     )

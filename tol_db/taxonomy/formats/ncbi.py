@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from itertools import groupby
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from tol_db.errors import InputError
@@ -50,7 +51,7 @@ def read(files: Files, notes: Notes) -> Iterator[Row]:
     """Rows of a taxdump. The root is its own parent there, as everybody knows: no finding."""
     aside = _Aside(notes, require_file(files, FILES[1]))
     nodes = _nodes(files, notes, require_file(files, FILES[0]))
-    groups = groupby(_names(files, notes, require_file(files, FILES[1])), key=lambda name: name.id)
+    groups = groupby(_names(files, notes, require_file(files, FILES[1])), key=itemgetter(0))
     node, group = next(nodes, None), _next(groups)
     while node is not None and group is not None:
         if node.id == group[0].id:

@@ -18,6 +18,9 @@ from tol_db.taxonomy.ranks import known_rank
 MAX_BAD: Final = 10_000
 """Rows of a file that may be unreadable before it is taken for another file than was meant."""
 
+MAX_KEPT: Final = 10_000
+"""Findings of one kind that are kept one by one; the rest of them is counted."""
+
 
 class TaxonRow(NamedTuple):
     """A node.
@@ -114,13 +117,16 @@ class Notes:
 
     def __init__(self) -> None:
         self._found: list[Finding] = []
+        self._kinds: Counter[str] = Counter()
         self._ranks: dict[str, str] = {}
         self._unknown: Counter[str] = Counter()
         self.bad = 0
 
     def find(self, kind: str, subject: str, detail: str) -> None:
         """Keep a finding."""
-        self._found.append(Finding(kind, subject, detail))
+        self._kinds[kind] += 1
+        if self._kinds[kind] <= MAX_KEPT:
+            self._found.append(Finding(kind, subject, detail))
 
     def bad_row(self, file: str, line: int, why: str) -> None:
         """A row is passed over.
@@ -168,7 +174,12 @@ class Notes:
             Finding("unknown_rank", rank, f"{count:,} rows: no rank")
             for rank, count in sorted(self._unknown.items())
         ]
-        return self._found + unknown
+        more = [
+            Finding(kind, "and more", f"{count - MAX_KEPT:,} more of this kind")
+            for kind, count in sorted(self._kinds.items())
+            if count > MAX_KEPT
+        ]
+        return self._found + more + unknown
 
 
 Reader = Callable[[Files, Notes], Iterator[Row]]

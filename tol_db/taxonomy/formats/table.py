@@ -61,11 +61,11 @@ def delimited(delimiter: str) -> Split:
     return split
 
 
-def guessed(head: str) -> Split:
+def guessed(head: str, *, commas: bool = True) -> Split:
     """How the line of a header is split: by what stands in it."""
     if "\t|" in head:
         return piped
-    if "\t" in head:
+    if "\t" in head or not commas:
         return tabbed
     return quoted(";" if head.count(";") > head.count(",") else ",")
 
@@ -93,6 +93,7 @@ class Table:
     Args:
         name: of the file.
         split: how its lines become fields; None: by the delimiter that its first line holds.
+        commas: whether that may be a comma or a semicolon.
         columns: names in order, lower case, where the file has no header; else its first record is one.
         is_header: with ``columns``: whether the first record is a header all the same, to be believed.
         skip: records before the first one that counts, with ``columns``.
@@ -108,6 +109,7 @@ class Table:
         name: str,
         *,
         split: Split | None = None,
+        commas: bool = True,
         columns: Sequence[str] | None = None,
         is_header: Callable[[list[str]], bool] = lambda _: False,
         skip: int = 0,
@@ -115,7 +117,7 @@ class Table:
         self.file = f"{files.where}/{name}" if name not in files.where else files.where
         self._notes, self._name = notes, name
         head, texts = peeked(files.texts(name), self.file)
-        self._records = (split or guessed(head))(texts, self.file)
+        self._records = (split or guessed(head, commas=commas))(texts, self.file)
         for _ in range(skip):
             next(self._records, None)
         first = next(self._records, None)
