@@ -130,13 +130,12 @@ def test_extinct_passes_on_and_so_upwards() -> None:
 
 
 def test_far_roots_are_no_common_lineage() -> None:
-    """Both hang below Metazoa directly; so does one candidate. That alone does not choose it."""
-    one = given(
-        "one", "(((Aus|genus|1,Metazoa|family|f)Metazoa,Fungi)Eukaryota,((Aus|genus|2)Bidae|family)Metazoae)life"
-    )
-    found = assembled(one, given("two", "(((Aus|genus|9)Metazoa,Fungi)Eukaryota)life"))
+    """Both have Metazoa above them. That alone does not make a genus of insects one of animals of no class."""
+    one = given("one", "((((Aus|genus|1)Bidae|family)Insecta|class)Metazoa|kingdom)Eukaryota|domain")
+    found = assembled(one, given("two", "((Insecta|class,Aus|genus|9)Metazoa|kingdom)Eukaryota|domain"))
+    assert not found.same("one:1", "two:9")
     decision = found.decision("two:9")
-    assert decision is not None and decision.heuristic != "lineage"
+    assert decision is not None and decision.heuristic == "proximity"
 
 
 def test_lineage_chooses_the_genus_of_the_same_family() -> None:
