@@ -181,7 +181,9 @@ class _Growth:
         made = np.arange(self.total, self.total + len(parent))
         if genus is None:
             genus = made if rank == "genus" else np.full(len(parent), -1)
-        self.parts.append((parent, np.full(len(parent), self.ranks.index(rank)), np.full(len(parent), group), genus))
+        self.parts.append(
+            (parent, np.full(len(parent), self.ranks.index(rank)), np.full(len(parent), group), genus)
+        )
         self.total += len(parent)
         return made
 
@@ -284,8 +286,15 @@ def named(truth: Truth, stem: Longs, *, genus: Ints | None = None, wrong_gender:
     """
     genus_of = (truth.genus if genus is None else genus).tolist()
     gender = truth.gender.tolist()
-    endings = {"family": "idae", "order": "ales", "class": "ia", "phylum": "phyta", "superfamily": "oidea",
-               "subfamily": "inae", "superorder": "anae"}
+    endings = {
+        "family": "idae",
+        "order": "ales",
+        "class": "ia",
+        "phylum": "phyta",
+        "superfamily": "oidea",
+        "subfamily": "inae",
+        "superorder": "anae",
+    }
     species, subspecies, genera = (truth.ranks.index(word) for word in ("species", "subspecies", "genus"))
     ending_of = [endings.get(word, "") for word in truth.ranks]
     begin, stride = truth.walk[:, 0].tolist(), truth.walk[:, 1].tolist()
@@ -343,7 +352,9 @@ def _known(truth: Truth, rng: np.random.Generator, dropped: float, without_rank:
     genera = truth.of_rank("genus")
     lost = (low & (chance < dropped)) | (genera & (chance < dropped / 4))
     for level in shape_of(truth.parent).levels[1:]:
-        lost[level] |= lost[truth.parent[level]]  # only genera and what is below them are lost with all their members
+        lost[level] |= lost[
+            truth.parent[level]
+        ]  # only genera and what is below them are lost with all their members
     between = ~low & ~genera & (chance < without_rank)
     between[: len(GROUPS)] = False
     known: Mask = ~lost & ~between

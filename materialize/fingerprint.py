@@ -13,7 +13,7 @@ _NUMBERS = {
     "image": ("id", "container_id", "member_index", "bytes", "label_id"),
     "split_member": ("split_id", "image_id"),
     "eol_image": ("image_id", "content_id"),
-    "label": ("id",),  # its texts never change
+    "label": ("id", "taxon_id"),  # its texts never change
 }
 _TEXTS = {
     "source": "id, key",
@@ -21,6 +21,8 @@ _TEXTS = {
     "container": "id, source_id, kind, path, seek_index IS NOT NULL",
     "blacklist": "id, name",
     "blacklist_entry": "id, blacklist_id, kind, value, content_id, treeoflife_id, kingdom, genus, species",
+    "blacklist_name": "entry_id, genus, species, kingdom",
+    "blacklist_taxon": "entry_id, taxon_id",
 }
 """All that :func:`load_candidates` and the views that it asks read; a run that writes shards changes none of it."""
 
@@ -37,6 +39,6 @@ def fingerprint(conn: sa.Connection) -> bytes:
         sql = f"SELECT count(*), sum(m * m % {_PRIME}) FROM (SELECT ({mixed}) % {_PRIME} AS m FROM {table})"  # noqa: S608
         parts.update(repr(next(query(conn, sql))).encode())
     for table, names in _TEXTS.items():
-        for row in query(conn, f"SELECT {names} FROM {table} ORDER BY id"):  # noqa: S608
+        for row in query(conn, f"SELECT {names} FROM {table} ORDER BY {names}"):  # noqa: S608
             parts.update(repr(row).encode())
     return parts.digest()

@@ -136,11 +136,13 @@ def _names(c: sqlite3.Connection) -> None:
     _insert(c, "taxon_provenance", [(3, 0, 1, "copied"), (4, 0, 2, "aligned")])
     _insert(c, "taxonomy_input", [(2, 0, "source", 1)])
     _insert(c, "taxon_alias", [(1, "178014", "178013")])
+    _insert(c, "taxon_source_id", [(1, 0, "ncbi:9265")])
     _insert(c, "taxon_decision", [(2, 2, "aligned", "lineage", "a2", 4, None)])
     _insert(c, "taxonomy_finding", [(1, 2, "retired_id", "a3", None)])
     _insert(c, "synonym", [(1, 4, "Parus fringillago", "synonym", "itis")])
     _insert(c, "vernacular_name", [(1, 4, "Great tit", "en", 1, "itis"), (2, 4, "Kohlmeise", "de", 0, None)])
     _insert(c, "label", [(n, *text, 4 if n == TIT else None) for n, text in enumerate(LABELS, 1)])
+    _insert(c, "label_resolution", [(2, TIT, "matched", "exact", 4, "same", TIT, None)])
     _insert(c, "label_key", [
         *((1, str(7000 + n), label_of(n), 2) for n in range(1, 23)),
         (2, "7", OAK, 4), (2, "11", OAK, 4),
@@ -204,6 +206,8 @@ def _splits(c: sqlite3.Connection) -> None:
          "Animalia", "Equus", "zebra", 3),
         (4, 1, "taxon", "Nemo nusquam", None, None, None, "", "Nemo", "nusquam", 3),
     ])  # fmt: skip
+    _insert(c, "blacklist_name", [(4, "Nemo", "nullus", "Animalia")])
+    _insert(c, "blacklist_taxon", [(3, 3)])
 
 
 def _dataset(c: sqlite3.Connection, root: Path) -> None:

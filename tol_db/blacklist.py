@@ -1,7 +1,8 @@
 """What blacklists match today.
 
 Entries are kept as they were written; whom they mean is asked of the views ``v_blacklisted_image`` and
-``v_blacklisted_label`` each time, so images and names that came later are met too.
+``v_blacklisted_label`` each time, so images and names that came later are met too. The other names of a species
+are looked up by :mod:`tol_db.blacklist_names`.
 """
 
 from __future__ import annotations
@@ -40,6 +41,8 @@ class MatchCounts:
         matched_image_entries: of these, how many mean an image; images: how many images they mean.
         matched_taxon_entries: how many mean a label; labels: how many labels; labelled_images: how many
             images have one of them.
+        synonym_entries: taxon entries that mean labels of another name, through the assembled taxonomy;
+            synonym_labels: these labels.
         page_mismatches: image entries whose EOL page id is another one than the image's. They match all the
             same: the content id names the picture, and pages are merged and split at EOL.
     """
@@ -52,6 +55,8 @@ class MatchCounts:
     labels: int
     labelled_images: int
     page_mismatches: int
+    synonym_entries: int = 0
+    synonym_labels: int = 0
 
     @property
     def matched(self) -> int:
@@ -144,6 +149,12 @@ _CHOSEN_LABELS: Final = """
 SELECT count(DISTINCT entry_id), count(DISTINCT label_id) FROM v_blacklisted_label
 WHERE blacklist_id = ? AND entry_id IN (SELECT id FROM temp.chosen_entry)"""
 
+_CHOSEN_SYNONYMS: Final = """
+SELECT count(DISTINCT v.entry_id), count(DISTINCT v.label_id)
+FROM v_blacklisted_label v CROSS JOIN blacklist_entry e ON e.id = v.entry_id CROSS JOIN label l ON l.id = v.label_id
+WHERE v.blacklist_id = ? AND v.entry_id IN (SELECT id FROM temp.chosen_entry)
+  AND NOT (l.genus = e.genus AND l.species = e.species)"""
+
 # image has no index on label_id: one pass over all images, 0.1 s a million
 _CHOSEN_LABELLED: Final = """
 SELECT count(*) FROM image
@@ -182,6 +193,7 @@ def match_counts(conn: sa.Connection, blacklist_id: int, entries: Iterable[int] 
     matched_images, images = next(query(conn, _CHOSEN_IMAGES, (blacklist_id,)))
     matched_taxa, labels = next(query(conn, _CHOSEN_LABELS, (blacklist_id,)))
     labelled_images = next(query(conn, _CHOSEN_LABELLED, (blacklist_id,)))[0] if labels else 0
+    synonym_entries, synonym_labels = next(query(conn, _CHOSEN_SYNONYMS, (blacklist_id,)))
     return MatchCounts(
         image_entries=image_entries,
         matched_image_entries=matched_images,
@@ -191,4 +203,6 @@ def match_counts(conn: sa.Connection, blacklist_id: int, entries: Iterable[int] 
         labels=labels,
         labelled_images=labelled_images,
         page_mismatches=next(query(conn, _CHOSEN_PAGES, (blacklist_id,)))[0],
+        synonym_entries=synonym_entries,
+        synonym_labels=synonym_labels,
     )

@@ -120,6 +120,34 @@ def audit(
         raise TolDbError(f"{settings.database}: must be empty and is not: {', '.join(faults)}")
 
 
+@report.command()
+@click.option("--taxonomy", metavar="NAME[@VERSION]", help="Whose labels.  [the last that `tol-db label` used]")
+@click.option("--list", "listed", metavar="STATE", help="List the labels of a state, such as unresolved.")
+@click.option("--limit", type=click.IntRange(0), help="Labels listed.  [20, with --csv all]")
+@click.option("--csv", "csv_", is_flag=True, help="The counts, or with --list the labels, as CSV.")
+@json_option
+@db_settings
+def labels(
+    settings: Settings, taxonomy: str | None, listed: str | None, limit: int | None, csv_: bool, json_: bool
+) -> None:
+    """Compare published labels with those of a taxonomy: labels and images by what became of them.
+
+    STATE is what became of a label (same, filled, moved, renamed, conflicting, unresolved, ambiguous) or of its
+    name (matched, synonym, homonym-resolved, unmatched).
+
+    \b
+    Example:
+      tol-db report labels
+      tol-db report labels --list conflicting
+      tol-db report labels --list unresolved --csv > unresolved.csv
+    """
+    from tol_db.cli.report_labels import print_labels
+
+    if csv_ and json_:
+        raise UsageError("--csv and --json at once", hint="leave one out")
+    print_labels(opened(settings, readonly=True), taxonomy, listed, limit, csv_=csv_, json_=json_)
+
+
 def _list_audits(audits: list[Audit], json_: bool) -> None:
     if json_:
         click.echo(as_json(audits))

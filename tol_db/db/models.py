@@ -164,6 +164,16 @@ class TaxonAlias(Base):
     __table_args__ = ({"sqlite_with_rowid": False},)
 
 
+class TaxonSourceId(Base):
+    """What a source says of where its taxon comes from: qualified ids such as ``ncbi:4209``, in its order."""
+
+    __tablename__ = "taxon_source_id"
+    taxon_id: Mapped[int] = mapped_column(ForeignKey("taxon.id", ondelete="CASCADE"), primary_key=True)
+    ordinal: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    source_id: Mapped[str]
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+
 class TaxonProvenance(Base):
     """Which source taxa an assembled taxon stands for, in order of priority, and how each came to it."""
 
@@ -275,6 +285,32 @@ class LabelKey(Base):
     label_id: Mapped[int | None] = mapped_column(ForeignKey("label.id"))
     source_file_id: Mapped[int | None] = mapped_column(ForeignKey("source_file.id"))
     __table_args__ = ({"sqlite_with_rowid": False},)
+
+
+class LabelResolution(Base):
+    """What a taxonomy makes of a published label: a taxon and a new label, or why there is none."""
+
+    __tablename__ = "label_resolution"
+    taxonomy_id: Mapped[int] = mapped_column(ForeignKey("taxonomy.id", ondelete="CASCADE"), primary_key=True)
+    label_id: Mapped[int] = mapped_column(ForeignKey("label.id"), primary_key=True)
+    state: Mapped[str] = mapped_column(comment="of the name: matched, synonym, …")
+    how: Mapped[str | None] = mapped_column(comment="exact, gender variant, …")
+    taxon_id: Mapped[int | None] = mapped_column(ForeignKey("taxon.id", ondelete="SET NULL"), index=True)
+    change: Mapped[str] = mapped_column(comment="of the label")
+    new_label_id: Mapped[int] = mapped_column(
+        ForeignKey("label.id"), comment="what images get; the published label where nothing changes"
+    )
+    detail: Mapped[str | None]
+    __table_args__ = (
+        CheckConstraint(
+            one_of("state", ("matched", "synonym", "homonym-resolved", "ambiguous", "unmatched")), name="state"
+        ),
+        CheckConstraint(
+            one_of("change", ("same", "filled", "moved", "renamed", "conflicting", "unresolved", "ambiguous")),
+            name="change",
+        ),
+        {"sqlite_with_rowid": False},
+    )
 
 
 # ------------------------------------------------------------------ images
@@ -391,6 +427,29 @@ class BlacklistEntry(Base):
         CheckConstraint(one_of("kind", ("image", "taxon")), name="kind"),
         Index("ix_blacklist_entry_genus_species", "genus", "species"),
     )
+
+
+class BlacklistName(Base):
+    """Another name of the species that an entry names, by the latest assembled taxonomy."""
+
+    __tablename__ = "blacklist_name"
+    entry_id: Mapped[int] = mapped_column(ForeignKey("blacklist_entry.id", ondelete="CASCADE"), primary_key=True)
+    genus: Mapped[str] = mapped_column(primary_key=True)
+    species: Mapped[str] = mapped_column(primary_key=True)
+    kingdom: Mapped[str] = mapped_column(comment="with which a label's may not disagree; '' where none is known")
+    __table_args__ = (
+        Index("ix_blacklist_name_genus_species", "genus", "species"),
+        {"sqlite_with_rowid": False},
+    )
+
+
+class BlacklistTaxon(Base):
+    """A taxon of the species that an entry names: it, and what lies below it."""
+
+    __tablename__ = "blacklist_taxon"
+    entry_id: Mapped[int] = mapped_column(ForeignKey("blacklist_entry.id", ondelete="CASCADE"), primary_key=True)
+    taxon_id: Mapped[int] = mapped_column(ForeignKey("taxon.id", ondelete="CASCADE"), primary_key=True, index=True)
+    __table_args__ = ({"sqlite_with_rowid": False},)
 
 
 # ------------------------------------------------------------------ a build

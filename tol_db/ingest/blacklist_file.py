@@ -17,6 +17,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from tol_db.blacklist import MatchCounts, match_counts
+from tol_db.blacklist_names import refresh_blacklist_names
 from tol_db.db.bulk import changes, insert_many, query, scalar, utc_now
 from tol_db.db.engine import Database, raw
 from tol_db.errors import InputError, UsageError, printed
@@ -63,6 +64,8 @@ class FileReport:
                 f"    {c.taxon_entries:,} species, {c.matched_taxon_entries:,} of them known here: "
                 f"{c.labels:,} labels, {c.labelled_images:,} images"
             )
+        if c.synonym_entries:
+            lines.append(f"    {c.synonym_entries:,} species under other names, too: {c.synonym_labels:,} labels")
         if c.image_entries:
             known = f"{c.matched_image_entries:,} of them known here"
             lines.append(f"    {c.image_entries:,} listed images, {known}: {c.images:,} images")
@@ -114,7 +117,8 @@ def ingest_blacklist(
     An image entry is the name of a file without its folders. ``<content_id>_<page_id>_eol…`` means the EOL
     image of that content id, a uuid (with or without a suffix) the image of that id, anything else nothing.
     A species entry is ``Genus species`` or ``Kingdom-Phylum-…-Genus-species``, normalised as labels are.
-    A file that is read again replaces its entries; those of other files of the list stay.
+    A file that is read again replaces its entries; those of other files of the list stay. A species is kept out
+    under its synonyms too, where there is an assembled taxonomy.
 
     Args:
         db: the database.
@@ -145,6 +149,7 @@ def ingest_blacklist(
         removed = _remove_vanished(conn, blacklist, name)
         added = scalar(conn, _COUNT_NEW, (blacklist,))
         changes(conn, _STORE, (blacklist,))
+        refresh_blacklist_names(conn)
         reports = tuple(_report(conn, blacklist, number, role, path) for number, (role, path) in enumerate(inputs))
         for report in reports:
             if not report.counts.matched and not allow_unmatched:

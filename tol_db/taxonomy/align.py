@@ -82,7 +82,7 @@ def align(
     assess = heuristics.Assessment(here, there, workspace.disjoint, names, pairs)
     kept = assess.without_borrowed_names()
     if len(bereft := np.setdiff1d(pairs.node, kept.node)):
-        more = _by_gender(bereft, source, names, *_ordered_handles(workspace), curated)
+        more = _by_gender(bereft.astype(np.int64), source, names, *_ordered_handles(workspace), curated)
         assess = heuristics.Assessment(here, there, workspace.disjoint, names, kept.joined(more))
     pairs = assess.pairs
 

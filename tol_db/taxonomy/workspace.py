@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from tol_db.taxonomy.tree import NONE, Ints, Mask, Shape, Synonyms, Tree, inherited, shape_of
+
+_Numbers = Sequence[int] | npt.NDArray[np.integer[Any]]
 
 SEPARATION: Final = "separation"
 """Id space of the separation tree."""
@@ -33,9 +36,7 @@ class Ids:
     row: Ints
     how: Ints
 
-    def add(
-        self, node: Sequence[int] | Ints, source: int, row: Sequence[int] | Ints, how: Sequence[int] | Ints
-    ) -> None:
+    def add(self, node: _Numbers, source: int, row: _Numbers, how: _Numbers) -> None:
         """Append rows of one source."""
         self.node = np.concatenate([self.node, np.asarray(node, np.int32)])
         self.source = np.concatenate([self.source, np.full(len(node), source, np.int32)])
