@@ -9,7 +9,6 @@ same files.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -17,7 +16,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from tol_db.taxonomy.tree import Ints, Longs, Mask, ranges, shape_of
+from tol_db.taxonomy.tree import Ints, Longs, Mask, shape_of
 
 GROUPS: Final = (
     # name, parent, rank, share of the species that hang below it and below no smaller group
@@ -63,8 +62,8 @@ _BETWEEN_SHARE, _BETWEEN_SIZE = 0.5, 5
 _SUBSPECIES_SHARE = 0.06
 _SPECIES_SHARE = 0.79
 
-_ONSETS = "b c d f g l m n p r s t v br cr dr gl tr ph ch".split()
-_VOWELS = "a e i o u y ae".split()
+_ONSETS = [*"bcdfglmnprstv", "br", "cr", "dr", "gl", "tr", "ph", "ch"]
+_VOWELS = [*"aeiouy", "ae"]
 _SYLLABLES = [onset + vowel for onset in _ONSETS for vowel in _VOWELS]
 _GENDERS = ("us", "a", "um")
 _FIXED = ("ensis", "i", "ae", "oides", "orum", "arum", "ior")
@@ -105,7 +104,7 @@ class Truth:
         parent: number of the parent, or -1.
         rank: index into ``ranks``.
         group: number of the smallest major group that holds the node (or that it is).
-        stem: of what is above the species: number of its name; of species and below: how far along its genus's walk.
+        stem: above the species: number of the name; of species and below: how far along the walk of the genus.
         genus: the genus of a genus, a species, a subspecies; else -1.
         gender: of a genus; index into the endings.
         walk: shape (nodes, 2): of a genus: where it begins among the epithets, and its stride.
@@ -242,7 +241,7 @@ def _name_walks(truth: Truth, rng: np.random.Generator) -> None:
 
 def _share_names(truth: Truth, rng: np.random.Generator, share: float) -> None:
     """Genera of different kingdoms share name and walk, and so half of the species of the smaller of them."""
-    kingdom = _kingdoms(truth)
+    kingdom = kingdoms(truth)
     genera = rng.permutation(np.flatnonzero(truth.of_rank("genus") & (kingdom >= 0)))
     one, two = genera[: len(genera) // 2], genera[len(genera) // 2 :][: len(genera) // 2]
     apart = np.flatnonzero(kingdom[one] != kingdom[two])[: round(share * len(genera) / 2)]
@@ -256,14 +255,14 @@ def _share_names(truth: Truth, rng: np.random.Generator, share: float) -> None:
         truth.stem[species[apart_from:]] += many
 
 
-def _kingdoms(truth: Truth) -> Ints:
+def kingdoms(truth: Truth) -> Ints:
     """Of each node: the place of its kingdom in :data:`KINGDOMS`, or -1."""
     own = np.full(len(GROUPS), -1, np.int32)
     numbers = {name: number for number, (name, *_) in enumerate(GROUPS)}
     for number, (name, above, *_) in enumerate(GROUPS):
         own[number] = KINGDOMS.index(name) if name in KINGDOMS else own[numbers[above]] if above else -1
-    kingdoms: Ints = own[truth.group]
-    return kingdoms
+    found: Ints = own[truth.group]
+    return found
 
 
 def _stem(number: int) -> str:
@@ -304,7 +303,7 @@ def named(truth: Truth, stem: Longs, *, genus: Ints | None = None, wrong_gender:
     for node, (rank, number, own_genus, parent, other) in enumerate(rows):
         if node < len(GROUPS):
             continue
-        if rank == species or rank == subspecies:
+        if rank in (species, subspecies):
             walker = own_genus if rank == species else parent
             epithet = (begin[walker] + number * stride[walker]) % _EPITHETS
             kind = epithet % (2 * len(_FIXED))  # an even one has a gender

@@ -61,7 +61,7 @@ def rows_of(newick: str) -> list[Row]:
         nonlocal word
         if not word.strip():
             return
-        name, rank, key = (word.strip().split("|") + ["", ""])[:3]
+        name, rank, key = [*word.strip().split("|"), "", ""][:3]
         labels.append((key or name, name, rank))
         open_[-1].append(len(labels) - 1)
         word = ""

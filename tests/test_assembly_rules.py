@@ -130,13 +130,12 @@ def test_extinct_passes_on_and_so_upwards() -> None:
 
 
 def test_far_roots_are_no_common_lineage() -> None:
-    """Both hang below Metazoa directly; so does one candidate. That alone does not choose it."""
-    one = given(
-        "one", "(((Aus|genus|1,Metazoa|family|f)Metazoa,Fungi)Eukaryota,((Aus|genus|2)Bidae|family)Metazoae)life"
-    )
-    found = assembled(one, given("two", "(((Aus|genus|9)Metazoa,Fungi)Eukaryota)life"))
+    """Both have Metazoa above them. That alone does not make a genus of insects one of animals of no class."""
+    one = given("one", "((((Aus|genus|1)Bidae|family)Insecta|class)Metazoa|kingdom)Eukaryota|domain")
+    found = assembled(one, given("two", "((Insecta|class,Aus|genus|9)Metazoa|kingdom)Eukaryota|domain"))
+    assert not found.same("one:1", "two:9")
     decision = found.decision("two:9")
-    assert decision is not None and decision.heuristic != "lineage"
+    assert decision is not None and decision.heuristic == "proximity"
 
 
 def test_lineage_chooses_the_genus_of_the_same_family() -> None:
@@ -347,6 +346,22 @@ def test_siblings_of_one_name_and_different_ranks_are_not_folded() -> None:
     assert not found.same("one:1", "one:2")
 
 
+def test_a_sibling_of_another_rank_does_not_keep_the_others_from_being_folded() -> None:
+    rows = "(Aus|genus|1,Aus|subgenus|2,Aus|genus|3,Aus|subgenus|4)Aidae|family"
+    found = assembled(given("one", rows, rules=["fold-sibling-homonyms"]))
+    assert found.same("one:1", "one:3")
+    assert found.same("one:2", "one:4")
+    assert not found.same("one:1", "one:2")
+
+
+@pytest.mark.parametrize(
+    "name", ["unclassified", "Unassigned", "Aidae unallocated", "mitosporic Aidae", "incertae sedis"]
+)
+def test_words_for_containers(name: str) -> None:
+    found = assembled(given("one", f"((a|species){name},b|species)Aidae|family"))
+    assert found.newick() == "(?a,b)Aidae"
+
+
 def test_a_rank_far_below_its_siblings_is_a_conflict_only_where_the_source_means_it() -> None:
     tree = "(Bales|order,(Cus dus|species)Cus|genus,Eidae|family)Aia|class"
     flagged = assembled(given("one", tree, rules=["major-rank-conflict"]))
@@ -494,3 +509,12 @@ def test_of_several_taxa_that_claim_one_id_one_keeps_it() -> None:
     assert found.uid("one:a") == "5"
     assert found.uid("one:b") != "5"
     assert len(set(found.assembly.uids)) == len(found.assembly.uids)
+
+
+def test_the_id_of_what_curation_folded_leads_to_what_stands_for_it() -> None:
+    old = given("old", "((a||5,b||6)x||4,(c||8,d||9)y||7)z||3")
+    one = given("one", "((a,b)x,(c,d)y)z")
+    found = assembled(one, previous=old, instructions=[said("fold", "one:y", "one:x", "result")])
+    assert found.uid("one:x") == found.uid("one:y") == "4"
+    assert found.assembly.forwards == {"7": "4"}
+    assert not {"retired_id"} & {each.kind for each in found.assembly.findings}

@@ -17,14 +17,16 @@ from tol_db.taxonomy import flags
 from tol_db.taxonomy.flags import BITS
 from tol_db.taxonomy.ranks import NO_RANK_LEVEL, rank_level
 from tol_db.taxonomy.source import LeftOut, SourceTaxonomy
-from tol_db.taxonomy.tree import NONE, Flags, Mask, Names, inherited
+from tol_db.taxonomy.tree import NONE, Flags, Ints, Mask, Names, inherited
 
 SPELLING: Final = "spelling"
 """Kind of a synonym: the same name, spelt otherwise."""
 
 _ENVIRONMENTAL: Final = re.compile(r"(^|\s)(environmental|mycorrhizal) samples?$", re.IGNORECASE)
 _CONTAINER: Final = re.compile(
-    r"(^|\s)incertae[ _]sedis\b|^(unclassified|unassigned|unallocated|unplaced|mitosporic)\s", re.IGNORECASE
+    r"(^|\s)incertae[ _]sedis\b|^(unclassified|unassigned|unallocated|unplaced|mitosporic)(\s|$)"
+    r"|\s(unclassified|unassigned|unallocated)$",
+    re.IGNORECASE,
 )
 _LETTERS: Final = str.maketrans(
     {
@@ -154,12 +156,17 @@ def fold_siblings(source: SourceTaxonomy) -> None:
         order = np.lexsort((level, tree.name[level], parents))
         ordered, parents = level[order], parents[order]
         same = (parents[1:] == parents[:-1]) & (tree.name[ordered[1:]] == tree.name[ordered[:-1]])
+        last, firsts = NONE, []
         for at in np.flatnonzero(same).tolist():
-            first, node = int(into[ordered[at]]), int(ordered[at + 1])
-            ranks = {int(tree.rank[first]), int(tree.rank[node])} - {NO_RANK_LEVEL}
-            if len(ranks) < 2:
+            if at != last + 1 or not firsts:
+                firsts = [int(ordered[at])]
+            last, node = at, int(ordered[at + 1])
+            if (first := _of_its_rank(tree.rank, firsts, node)) == NONE:
+                firsts.append(node)
+            else:
                 into[node] = first
-                tree.rank[first] = min(ranks, default=NO_RANK_LEVEL)
+                if tree.rank[first] == NO_RANK_LEVEL:
+                    tree.rank[first] = tree.rank[node]
         tree.parent[level] = into[tree.parent[level]]
     folded = into[:-1] != np.arange(len(tree))
     if not folded.any():
@@ -170,3 +177,11 @@ def fold_siblings(source: SourceTaxonomy) -> None:
     }
     tree.synonyms.node = into[tree.synonyms.node]
     source.take_out(folded, left)
+
+
+def _of_its_rank(rank: Ints, firsts: list[int], node: int) -> int:
+    """The first of some nodes whose rank is that of a node, or where one of the two has none; -1 for no such."""
+    for first in firsts:
+        if NO_RANK_LEVEL in (rank[first], rank[node]) or rank[first] == rank[node]:
+            return first
+    return NONE

@@ -75,11 +75,14 @@ class Workspace:
         return shape_of(self.tree.parent)
 
     def handles(self) -> tuple[Ints, Ints]:
-        """All (node, name) by which a node can be met; separation nodes are met otherwise."""
-        tree, first = self.tree, self.separation
-        rows = tree.synonyms.matching & (tree.synonyms.node >= first)
-        node = np.concatenate([np.arange(first, len(tree), dtype=np.int32), tree.synonyms.node[rows]])
-        return node, np.concatenate([tree.name[first:], tree.synonyms.name[rows]])
+        """All (node, name) by which a node can be met; not separation nodes (met otherwise), nor what curation took
+        out of the result."""
+        tree, met = self.tree, self.backed.copy()
+        met[: self.separation] = False
+        own = np.flatnonzero(met).astype(np.int32)
+        rows = tree.synonyms.matching & met[tree.synonyms.node]
+        node = np.concatenate([own, tree.synonyms.node[rows]])
+        return node, np.concatenate([tree.name[own], tree.synonyms.name[rows]])
 
 
 def begin(tree: Tree) -> Workspace:
