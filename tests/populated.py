@@ -136,6 +136,7 @@ def _names(c: sqlite3.Connection) -> None:
     _insert(c, "taxon_provenance", [(3, 0, 1, "copied"), (4, 0, 2, "aligned")])
     _insert(c, "taxonomy_input", [(2, 0, "source", 1)])
     _insert(c, "taxon_alias", [(1, "178014", "178013")])
+    _insert(c, "taxon_source_id", [(1, 0, "ncbi:9265")])
     _insert(c, "taxon_decision", [(2, 2, "aligned", "lineage", "a2", 4, None)])
     _insert(c, "taxonomy_finding", [(1, 2, "retired_id", "a3", None)])
     _insert(c, "synonym", [(1, 4, "Parus fringillago", "synonym", "itis")])

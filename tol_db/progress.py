@@ -75,6 +75,13 @@ class _Plain:
             self.line()
 
 
+def say(text: str) -> None:
+    """A line about what is being done now, for work whose parts are not counted."""
+    if not _quiet:
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+
 @contextmanager
 def track(what: str, total: float | None = None, unit: str = "images") -> Iterator[Tracker]:
     """Show the progress of a piece of work.

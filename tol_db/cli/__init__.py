@@ -141,7 +141,7 @@ _LAZY = {
     "demo": ("tol_db.cli.demo:demo", "Run the whole path on a small generated tree."),
     "fetch": ("tol_db.cli.fetch:fetch", "Download what TreeOfLife-10M is made of."),
     "ingest": ("tol_db.cli.ingest:ingest", "Read sources, names, licences, splits and blacklists."),
-    "taxonomy": ("tol_db.cli.taxonomy:taxonomy", "Look names up in taxonomies."),
+    "taxonomy": ("tol_db.cli.taxonomy:taxonomy", "Assemble taxonomies; ask what became of names."),
     "label": ("tol_db.cli.label:label", "Give images the labels of a taxonomy."),
     "split": ("tol_db.cli.split:split", "Make a split by a stored policy."),
     "plan": ("tol_db.cli.plan:plan", "Fix which image goes to which shard."),

@@ -14,6 +14,7 @@ _LAZY = {
     "bioscan": ("tol_db.cli.ingest_images:bioscan", "A raw BIOSCAN-1M folder, without a mapping."),
     "labels": ("tol_db.cli.ingest_tables:labels", "Names of one source's images."),
     "licences": ("tol_db.cli.ingest_tables:licences", "Licences and owners of EOL images."),
+    "taxonomy": ("tol_db.cli.ingest_taxonomy:taxonomy", "A taxonomy as it was published."),
     "split": ("tol_db.cli.ingest_tables:split", "A split from a list of ids."),
     "blacklist": ("tol_db.cli.ingest_tables:blacklist", "Images and species that stay out."),
 }

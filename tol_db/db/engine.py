@@ -96,6 +96,19 @@ class Database:
                 yield conn
 
     @contextmanager
+    def staging(self) -> Iterator[sa.Connection]:
+        """A connection for two transactions: one that fills temporary tables, then :func:`entering` what they hold.
+
+        No lock is held while a file is read. Foreign keys are not enforced on it: SQLite would look for the
+        children of each row of a tree by itself. Whoever enters rows has to see that they are right.
+
+        Raises:
+            CannotWrite, Interrupted: as :meth:`write`.
+        """
+        with self.translated(), self.engine.connect() as conn:
+            yield conn.execution_options(tol_db_unchecked=True)
+
+    @contextmanager
     def translated(self) -> Iterator[None]:
         """What SQLite complains of within becomes an error of ours, where it is one that a user can act upon."""
         try:
@@ -146,7 +159,17 @@ def _configure(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> Non
     cursor.close()
 
 
+@contextmanager
+def entering(conn: sa.Connection) -> Iterator[None]:
+    """One transaction on a connection of :meth:`Database.staging` that holds the write lock from its start."""
+    conn.execution_options(tol_db_immediate=True)
+    with conn.begin():
+        yield
+
+
 def _begin(conn: sa.Connection) -> None:
+    if conn.get_execution_options().get("tol_db_unchecked", False):  # it can only be said between transactions
+        conn.exec_driver_sql("PRAGMA foreign_keys = OFF")
     immediate = conn.get_execution_options().get("tol_db_immediate", False)
     conn.exec_driver_sql("BEGIN IMMEDIATE" if immediate else "BEGIN")
 

@@ -164,6 +164,16 @@ class TaxonAlias(Base):
     __table_args__ = ({"sqlite_with_rowid": False},)
 
 
+class TaxonSourceId(Base):
+    """What a source says of where its taxon comes from: qualified ids such as ``ncbi:4209``, in its order."""
+
+    __tablename__ = "taxon_source_id"
+    taxon_id: Mapped[int] = mapped_column(ForeignKey("taxon.id", ondelete="CASCADE"), primary_key=True)
+    ordinal: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    source_id: Mapped[str]
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+
 class TaxonProvenance(Base):
     """Which source taxa an assembled taxon stands for, in order of priority, and how each came to it."""
 

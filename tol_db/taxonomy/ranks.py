@@ -122,6 +122,10 @@ _LEVEL: Final = {NO_RANK: NO_RANK_LEVEL} | {
     word: 100 * number + place for number, text in enumerate(_VOCABULARY) for place, word in _words(text)
 }
 
+_SHOWN: Final[dict[int, str]] = {}
+for _word, _level in _LEVEL.items():
+    _SHOWN.setdefault(_level, _word)
+
 _CANONICAL: Final = {word: word for word in _LEVEL} | {
     " ".join(word.split()): rank for rank, words in _OTHER_SPELLINGS.items() for word in words.split(",")
 }
@@ -154,6 +158,11 @@ def rank_level(rank: str) -> int:
         rank: as :func:`canonical_rank` gives it; anything else counts as no rank.
     """
     return _LEVEL.get(rank, NO_RANK_LEVEL)
+
+
+def shown_rank(level: int) -> str:
+    """The rank of a level; of several words for one level the first: ``phylum``, not ``division``."""
+    return _SHOWN[level]
 
 
 def band(level: int) -> int:

@@ -1,0 +1,424 @@
+"""Taxonomies between the database and memory: a source is loaded, an assembly is saved."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+import sqlalchemy as sa
+
+from tol_db.db.bulk import changes, insert_many, no_cycles, query, scalar, utc_now, without_indexes
+from tol_db.errors import InputError, UsageError
+from tol_db.taxonomy import flags
+from tol_db.taxonomy.assemble import Assembly
+from tol_db.taxonomy.decision import HOW
+from tol_db.taxonomy.ranks import rank_level, shown_rank
+from tol_db.taxonomy.source import SourceTaxonomy
+from tol_db.taxonomy.tree import NONE, Names, Synonyms, Tree
+
+NOT_MATCHING: Final = frozenset(
+    {"type material", "authority", "blast name", "in-part", "valid", "common name", "genbank common name"}
+)
+"""Kinds of synonyms that do not tell which taxon is meant (Rees & Cranston 2017; NCBI's name classes)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A taxonomy of the database.
+
+    Attributes:
+        id: in the table ``taxonomy``.
+        name, version, kind: as there.
+        priority: of a source; None for one that takes part only when it is named.
+        parameters: how it was read or assembled.
+        first, last: ids of its taxa, contiguous; 1 and 0 where it has none.
+    """
+
+    id: int
+    name: str
+    version: str
+    kind: str
+    priority: int | None
+    parameters: dict[str, Any]
+    first: int
+    last: int
+
+    @property
+    def taxa(self) -> int:
+        """How many nodes it has."""
+        return self.last - self.first + 1
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
+
+
+# ix_taxon_taxonomy_id_source_key serves the bounds: an index of ids alone would cost more than it brings
+_BOUNDS: Final = """
+SELECT t.id, t.name, t.version, t.kind, t.priority, t.parameters,
+       (SELECT min(id) FROM taxon WHERE taxonomy_id = t.id), (SELECT max(id) FROM taxon WHERE taxonomy_id = t.id),
+       (SELECT count(*) FROM taxon WHERE taxonomy_id = t.id)
+FROM taxonomy t WHERE t.id = ?"""
+
+
+def stored(conn: sa.Connection, taxonomy_id: int) -> Stored:
+    """The row of a taxonomy and the bounds of its taxa.
+
+    Raises:
+        InputError: the ids of its taxa are not contiguous; it was not stored by tol-db.
+    """
+    row = next(query(conn, _BOUNDS, (taxonomy_id,)))
+    id, name, version, kind, priority, parameters, first, last, taxa = row
+    if taxa and last - first + 1 != taxa:
+        raise InputError(
+            f"taxonomy {name}@{version}: its taxa are not stored in one piece",
+            hint=f"read it again: tol-db ingest taxonomy … --name {name}",
+        )
+    return Stored(id, name, version, kind, priority, json.loads(parameters), first or 1, last or 0)
+
+
+def find(conn: sa.Connection, text: str | None, kind: str | None = None) -> Stored:
+    """A taxonomy by ``NAME`` (its newest version), ``NAME@VERSION``, or, with None, the newest of a kind.
+
+    Raises:
+        UsageError: there is none.
+    """
+    name, _, version = (text or "").partition("@")
+    sql = """SELECT id FROM taxonomy WHERE (?1 = '' OR name = ?1) AND (?2 = '' OR version = ?2)
+             AND (?3 IS NULL OR kind = ?3) ORDER BY id DESC LIMIT 1"""
+    found = scalar(conn, sql, (name, version, kind))
+    if found is None:
+        known = ", ".join(f"{n}@{v}" for n, v in query(conn, "SELECT name, version FROM taxonomy ORDER BY id"))
+        what = f"taxonomy {text!r}" if text else f"{kind or ''} taxonomy".strip()
+        verb = "assemble" if kind == "assembled" else "ingest"
+        raise UsageError(
+            f"no {what}", hint=f"known: {known}" if known else f"`tol-db {verb} --help` tells how to get one"
+        )
+    return stored(conn, found)
+
+
+def sources_by_priority(conn: sa.Connection, named: Sequence[str] = ()) -> list[Stored]:
+    """The newest version of each source taxonomy that has a priority, by it; or those named, in the given order.
+
+    Raises:
+        UsageError: a name is not known, there is none at all, or two have the same priority.
+    """
+    if named:
+        chosen = [find(conn, name, "source") for name in named]
+    else:
+        sql = """SELECT max(id) FROM taxonomy WHERE kind = 'source' GROUP BY name ORDER BY name"""
+        chosen = [one for (id,) in query(conn, sql) if (one := stored(conn, id)).priority is not None]
+    if not chosen:
+        raise UsageError(
+            "no source taxonomy", hint="tol-db ingest taxonomy FORMAT PATH --name IDSPACE --priority 1"
+        )
+    if named:
+        return chosen
+    chosen.sort(key=lambda one: one.priority or 0)
+    for one, other in pairwise(chosen):
+        if one.priority == other.priority:
+            raise UsageError(
+                f"{one.name} and {other.name} both have priority {one.priority}",
+                hint="give each its own, or name them in order: --source A --source B",
+            )
+    return chosen
+
+
+# ------------------------------------------------------------------ database → memory
+
+
+def load(conn: sa.Connection, taxonomy: Stored, names: Names) -> SourceTaxonomy:
+    """A taxonomy as a source of an assembly; rows in the order of their ids, which is that of their keys."""
+    base, total = taxonomy.first, taxonomy.taxa
+    keys: list[str] = []
+    parent = np.empty(total, np.int32)
+    name = np.empty(total, np.int32)
+    rank = np.empty(total, np.int32)
+    bits = np.empty(total, np.uint32)
+    levels: dict[str, int] = {}
+    number = names.number
+    sql = """SELECT source_key, coalesce(parent_id - ?2, -1), scientific_name, rank, flags
+             FROM taxon WHERE id BETWEEN ?2 AND ?3 AND taxonomy_id = ?1 ORDER BY id"""
+    with no_cycles():
+        for at, (key, above, text, word, words) in enumerate(query(conn, sql, (taxonomy.id, base, taxonomy.last))):
+            keys.append(key)
+            parent[at] = above
+            name[at] = number(text)
+            level = levels.get(word)
+            if level is None:
+                level = levels[word] = rank_level(word)
+            rank[at] = level
+            bits[at] = flags.parse(words) if words else 0
+        synonyms = _load_synonyms(conn, taxonomy, names)
+    if any(one >= other for one, other in pairwise(keys)):
+        order = sorted(range(total), key=keys.__getitem__)
+        raise InputError(f"{taxonomy}: taxon {keys[order[0]]!r} is out of order", hint="read the taxonomy again")
+    rules = frozenset(taxonomy.parameters.get("rules", ()))
+    aliases = dict(query(conn, "SELECT alias, source_key FROM taxon_alias WHERE taxonomy_id = ?", (taxonomy.id,)))
+    return SourceTaxonomy(
+        taxonomy.name,
+        Tree(parent, name, rank, bits, synonyms),
+        np.arange(total, dtype=np.int32),
+        keys,
+        rules,
+        aliases,
+        _load_source_ids(conn, taxonomy),
+    )
+
+
+def _load_synonyms(conn: sa.Connection, taxonomy: Stored, names: Names) -> Synonyms:
+    sql = """SELECT taxon_id - ?1, name, kind FROM synonym WHERE taxon_id BETWEEN ?1 AND ?2
+             ORDER BY taxon_id, name, kind"""
+    kinds: dict[str, int] = {}
+    node, name, kind = [], [], []
+    for taxon, text, word in query(conn, sql, (taxonomy.first, taxonomy.last)):
+        node.append(taxon)
+        name.append(names.number(text))
+        kind.append(kinds.setdefault(word, len(kinds)))
+    words = list(kinds)
+    kind_of = np.array(kind, np.int32)
+    matches = np.array([word.lower() not in NOT_MATCHING for word in words], np.bool_)
+    nodes = np.array(node, np.int32)
+    return Synonyms(
+        nodes,
+        np.array(name, np.int32),
+        kind_of,
+        matches[kind_of] if len(kind_of) else np.zeros(0, np.bool_),
+        np.full(len(nodes), NONE, np.int32),
+        nodes.copy(),
+        words,
+    )
+
+
+def _load_source_ids(conn: sa.Connection, taxonomy: Stored) -> dict[int, tuple[str, ...]]:
+    sql = """SELECT taxon_id - ?1, source_id FROM taxon_source_id WHERE taxon_id BETWEEN ?1 AND ?2
+             ORDER BY taxon_id, ordinal"""
+    found: dict[int, list[str]] = {}
+    for row, id in query(conn, sql, (taxonomy.first, taxonomy.last)):
+        found.setdefault(row, []).append(id)
+    if taxonomy.kind == "assembled":
+        sql = """SELECT p.taxon_id - ?1, y.name || ':' || s.source_key
+                 FROM taxon_provenance p JOIN taxon s ON s.id = p.source_taxon_id
+                 JOIN taxonomy y ON y.id = s.taxonomy_id
+                 WHERE p.taxon_id BETWEEN ?1 AND ?2 ORDER BY p.taxon_id, p.ordinal"""
+        for row, id in query(conn, sql, (taxonomy.first, taxonomy.last)):
+            found.setdefault(row, []).append(id)
+    return {row: tuple(ids) for row, ids in found.items()}
+
+
+# ------------------------------------------------------------------ memory → database
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What an assembly was made of.
+
+    Attributes:
+        sources: the separation tree, then the sources, as the assembly numbers them.
+        previous: the assembly whose ids went on, or None.
+        parameters: what to note beside it.
+    """
+
+    sources: list[Stored]
+    previous: Stored | None
+    parameters: dict[str, Any]
+
+
+def save(
+    conn: sa.Connection, name: str, assembly: Assembly, inputs: Inputs, say: Callable[[str], None] = lambda _: None
+) -> tuple[int, bool]:
+    """Store an assembly as a new version; one that equals the newest of that name is not stored again.
+
+    Args:
+        conn: a write transaction without checks of foreign keys (:meth:`tol_db.db.engine.Database.staging`).
+
+    Returns:
+        Its id, and whether it is new.
+    """
+    digest = _digest(assembly)
+    before = next(
+        query(
+            conn,
+            """SELECT id, digest, parameters FROM taxonomy WHERE name = ? AND kind = 'assembled'
+               ORDER BY id DESC LIMIT 1""",
+            (name,),
+        ),
+        None,
+    )
+    parameters = json.dumps(inputs.parameters, sort_keys=True)
+    rows = _input_rows(inputs)
+    if before is not None and (before[1], before[2]) == (digest, parameters):
+        sql = "SELECT ordinal, role, input_id FROM taxonomy_input WHERE taxonomy_id = ? AND role <> 'previous'"
+        if list(query(conn, f"{sql} ORDER BY ordinal", (before[0],))) == [r for r in rows if r[1] != "previous"]:
+            return before[0], False
+    version = scalar(conn, "SELECT count(*) + 1 FROM taxonomy WHERE name = ?", (name,))
+    while scalar(conn, "SELECT 1 FROM taxonomy WHERE name = ? AND version = ?", (name, str(version))):
+        version += 1
+    changes(
+        conn,
+        """INSERT INTO taxonomy (name, version, kind, parameters, digest, created_at)
+           VALUES (?, ?, 'assembled', ?, ?, ?)""",
+        (name, str(version), parameters, digest, utc_now()),
+    )
+    taxonomy = scalar(conn, "SELECT last_insert_rowid()")
+    insert_many(
+        conn,
+        "INSERT INTO taxonomy_input (taxonomy_id, ordinal, role, input_id) VALUES (?, ?, ?, ?)",
+        ((taxonomy, *row) for row in rows),
+    )
+    _save_rows(conn, taxonomy, assembly, inputs, say)
+    return taxonomy, True
+
+
+def _input_rows(inputs: Inputs) -> list[tuple[int, str, int]]:
+    rows = [(n, "source" if n else "separation", one.id) for n, one in enumerate(inputs.sources)]
+    return rows + ([(len(rows), "previous", inputs.previous.id)] if inputs.previous else [])
+
+
+def _save_rows(
+    conn: sa.Connection, taxonomy: int, assembly: Assembly, inputs: Inputs, say: Callable[[str], None]
+) -> None:
+    base = (scalar(conn, "SELECT max(id) FROM taxon") or 0) + 1
+    total = len(assembly.tree)
+    with no_cycles():
+        say(f"store {total:,} taxa")
+        with without_indexes(conn, "taxon", total):
+            insert_many(
+                conn,
+                """INSERT INTO taxon (id, taxonomy_id, source_key, parent_id, scientific_name, rank, flags)
+                   VALUES (?, ?, ?, ?, ?, ?, ?)""",
+                _taxon_rows(assembly, taxonomy, base),
+            )
+        say(f"store {len(assembly.ids.node):,} ids")
+        insert_many(
+            conn,
+            "INSERT INTO taxon_provenance (taxon_id, ordinal, source_taxon_id, how) VALUES (?, ?, ?, ?)",
+            _provenance_rows(assembly, base, inputs.sources),
+        )
+        say(f"store {len(assembly.tree.synonyms.node):,} synonyms")
+        with without_indexes(conn, "synonym", len(assembly.tree.synonyms.node)):
+            insert_many(
+                conn,
+                "INSERT INTO synonym (taxon_id, name, kind, source) VALUES (?, ?, ?, ?)",
+                _synonym_rows(assembly, base),
+            )
+        insert_many(
+            conn,
+            "INSERT INTO taxon_alias (taxonomy_id, alias, source_key) VALUES (?, ?, ?)",
+            ((taxonomy, old, new) for old, new in assembly.forwards.items()),
+        )
+        insert_many(
+            conn,
+            """INSERT INTO taxon_decision
+               (taxonomy_id, source_taxon_id, outcome, heuristic, candidates, taxon_id, detail)
+               VALUES (?, ?, ?, ?, ?, ?, ?)""",
+            _decision_rows(taxonomy, assembly, base, inputs.sources),
+        )
+        insert_many(
+            conn,
+            "INSERT INTO taxonomy_finding (taxonomy_id, kind, subject, detail) VALUES (?, ?, ?, ?)",
+            ((taxonomy, f.kind, f.subject, f.detail) for f in assembly.findings),
+        )
+        say("store vernacular names")
+        changes(conn, _VERNACULARS, (base, base + total - 1))
+
+
+# the primary key of taxon_provenance serves the range; names of a source with a higher priority come first
+_VERNACULARS: Final = """
+INSERT INTO vernacular_name (taxon_id, name, language, preferred, source)
+SELECT p.taxon_id, v.name, v.language, v.preferred, y.name || ':' || s.source_key
+FROM taxon_provenance p
+JOIN vernacular_name v ON v.taxon_id = p.source_taxon_id
+JOIN taxon s ON s.id = p.source_taxon_id
+JOIN taxonomy y ON y.id = s.taxonomy_id
+WHERE p.taxon_id BETWEEN ?1 AND ?2
+ORDER BY p.taxon_id, p.ordinal, v.id
+ON CONFLICT DO NOTHING"""
+
+
+def _lines(assembly: Assembly) -> Iterator[tuple[str, str | None, str, str, str]]:
+    """uid, uid of the parent, name, rank, flags: of each node."""
+    tree, uids, texts = assembly.tree, assembly.uids, assembly.names.texts
+    columns = (tree.parent.tolist(), tree.name.tolist(), tree.rank.tolist(), tree.flags.tolist())
+    for uid, parent, name, rank, bits in zip(uids, *columns, strict=True):
+        yield uid, uids[parent] if parent != NONE else None, texts[name], shown_rank(rank), flags.shown(bits)
+
+
+def _digest(assembly: Assembly) -> bytes:
+    """sha256 over nodes, synonyms and ids."""
+    sha = hashlib.sha256()
+    batch: list[str] = []
+
+    def feed(lines: Iterable[Sequence[object]]) -> None:
+        for line in lines:
+            batch.append("\t".join(map(str, line)))
+            if len(batch) == 10_000:
+                sha.update("\n".join(batch).encode())
+                batch.clear()
+
+    feed(_lines(assembly))
+    feed(row[1:] for row in _synonym_rows(assembly, 0))
+    feed(sorted(assembly.forwards.items()))
+    sha.update("\n".join(batch).encode())
+    for column in (assembly.ids.node, assembly.ids.source, assembly.ids.row, assembly.tree.synonyms.node):
+        sha.update(column.astype("<i4").tobytes())
+    return sha.digest()
+
+
+def _taxon_rows(assembly: Assembly, taxonomy: int, base: int) -> Iterator[tuple[Any, ...]]:
+    parents = assembly.tree.parent.tolist()
+    for at, ((uid, _, name, rank, words), parent) in enumerate(zip(_lines(assembly), parents, strict=True)):
+        yield base + at, taxonomy, uid, base + parent if parent != NONE else None, name, rank, words
+
+
+def _provenance_rows(assembly: Assembly, base: int, sources: list[Stored]) -> Iterator[tuple[int, int, int, str]]:
+    ids = assembly.ids
+    firsts = np.array([one.first for one in sources], np.int64)
+    begins = np.r_[True, ids.node[1:] != ids.node[:-1]] if len(ids.node) else np.zeros(0, np.bool_)
+    at = np.arange(len(ids.node))
+    ordinal = at - np.maximum.accumulate(np.where(begins, at, 0)) if len(at) else at
+    taxon = (firsts[ids.source] + ids.row).tolist()
+    for node, number, source_taxon, how in zip(
+        ids.node.tolist(), ordinal.tolist(), taxon, ids.how.tolist(), strict=True
+    ):
+        yield base + node, number, source_taxon, HOW[how]
+
+
+def _synonym_rows(assembly: Assembly, base: int) -> Iterator[tuple[int, str, str, str | None]]:
+    rows, texts, sources = assembly.tree.synonyms, assembly.names.texts, assembly.sources
+    columns = (rows.node.tolist(), rows.name.tolist(), rows.kind.tolist(), rows.source.tolist(), rows.row.tolist())
+    for node, name, kind, source, row in zip(*columns, strict=True):
+        who = f"{sources[source].idspace}:{sources[source].keys[row]}" if source != NONE else None
+        yield base + node, texts[name], rows.kinds[kind], who
+
+
+def _decision_rows(
+    taxonomy: int, assembly: Assembly, base: int, sources: list[Stored]
+) -> Iterator[tuple[Any, ...]]:
+    first = first_ids(assembly)
+    for one in assembly.decisions:
+        candidates = ",".join(sorted(first[node] for node in one.candidates))
+        taxon = base + one.node if one.node != NONE else None
+        yield (
+            taxonomy,
+            sources[one.source].first + one.row,
+            one.outcome,
+            one.heuristic,
+            candidates,
+            taxon,
+            one.detail,
+        )
+
+
+def first_ids(assembly: Assembly) -> list[str]:
+    """Of each node: the qualified id of the source that is heard first."""
+    ids = assembly.ids
+    nodes, at = np.unique(ids.node, return_index=True)
+    out = [""] * len(assembly.tree)
+    for node, source, row in zip(nodes.tolist(), ids.source[at].tolist(), ids.row[at].tolist(), strict=True):
+        out[node] = f"{assembly.sources[source].idspace}:{assembly.sources[source].keys[row]}"
+    return out
