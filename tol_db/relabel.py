@@ -195,11 +195,17 @@ FROM (SELECT label_id, taxon_id FROM label_resolution WHERE taxonomy_id = ?1
 WHERE label.id = n.label_id AND label.taxon_id IS NOT n.taxon_id"""  # noqa: S608
 
 
+# a taxonomy that no label points to can be removed
+_OTHER_TAXA: Final = """
+UPDATE label SET taxon_id = NULL WHERE taxon_id IS NOT NULL AND taxon_id NOT BETWEEN ? AND ?"""
+
+
 def _store(conn: sa.Connection, ref: TaxonomyRef) -> int:
     """Make labels and decisions of ``temp.relabelled``; returns how many texts are new."""
     new = changes(conn, _NEW_LABELS)
     changes(conn, _DECISIONS, (ref.id,))
     changes(conn, _TAXA, (ref.id,))
+    changes(conn, _OTHER_TAXA, (ref.first, ref.last))
     changes(conn, "DROP TABLE IF EXISTS temp.wanted_label")
     changes(conn, "CREATE TEMP TABLE wanted_label (published INTEGER PRIMARY KEY, label_id INTEGER NOT NULL)")
     changes(
@@ -221,18 +227,20 @@ WHERE w.published = coalesce(image.published_label_id, image.label_id) AND image
 _BACK: Final = """
 UPDATE image SET label_id = published_label_id, published_label_id = NULL WHERE published_label_id IS NOT NULL"""
 
-# one pass over image
-_COUNTS: Final = """
-SELECT r.change, count(*), coalesce(sum(n.images), 0)
-FROM label_resolution r
-LEFT JOIN (SELECT coalesce(published_label_id, label_id) AS label_id, count(*) AS images FROM image GROUP BY 1) n
-    ON n.label_id = r.label_id
-WHERE r.taxonomy_id = ? GROUP BY r.change"""
+# one pass over image; from its labels to their decisions by primary key
+_IMAGES_OF: Final = """
+SELECT r.change, sum(n.images)
+FROM (SELECT coalesce(published_label_id, label_id) AS label_id, count(*) AS images FROM image GROUP BY 1) AS n
+CROSS JOIN label_resolution r ON r.taxonomy_id = ? AND r.label_id = n.label_id
+GROUP BY r.change"""
+
+_LABELS_OF: Final = "SELECT change, count(*) FROM label_resolution WHERE taxonomy_id = ? GROUP BY change"
 
 
 def change_counts(conn: sa.Connection, taxonomy: int) -> Iterator[ChangeCount]:
     """What became of the published labels, in the order of :class:`Change`."""
-    found = {change: (labels, images) for change, labels, images in query(conn, _COUNTS, (taxonomy,))}
+    labels = dict(query(conn, _LABELS_OF, (taxonomy,)))
+    images = dict(query(conn, _IMAGES_OF, (taxonomy,)))
     for change in Change:
-        if change in found:
-            yield ChangeCount(change, *found[change])
+        if change in labels:
+            yield ChangeCount(change, labels[change], images.get(change, 0))

@@ -31,5 +31,5 @@ def print_labels(
         found = compare(database, taxonomy)
         click.echo(as_json(found) if json_ else comparison_text(found, terminal_width()))
     else:
-        labels = listed_labels(database, taxonomy, listed, 20 if limit is None else limit)
+        labels = list(listed_labels(database, taxonomy, listed, 20 if limit is None else limit))
         click.echo(as_json(labels) if json_ else listed_text(labels, terminal_width()))

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from heapq import nlargest
+from heapq import nlargest, nsmallest
 from itertools import groupby
-from typing import Any, Final
+from typing import Final
 
 import sqlalchemy as sa
 
@@ -103,27 +103,26 @@ _IMAGES: Final = """
 SELECT coalesce(published_label_id, label_id) AS label_id, source_id, count(*) AS images
 FROM image WHERE label_id IS NOT NULL GROUP BY 1, 2"""
 
+# from labels of images to their decisions by primary key
 _COUNTS: Final = f"""
-SELECT r.change, r.state, r.label_id, s.key, coalesce(n.images, 0)
-FROM label_resolution r
-LEFT JOIN ({_IMAGES}) n ON n.label_id = r.label_id LEFT JOIN source s ON s.id = n.source_id
-WHERE r.taxonomy_id = ? ORDER BY r.label_id, s.id"""  # noqa: S608
+SELECT r.change, r.label_id, s.key, n.images
+FROM ({_IMAGES}) AS n
+CROSS JOIN label_resolution r ON r.taxonomy_id = ? AND r.label_id = n.label_id
+CROSS JOIN source s ON s.id = n.source_id
+ORDER BY n.label_id, s.id"""  # noqa: S608
+
+_LABELS: Final = "SELECT change, state, count(*) FROM label_resolution WHERE taxonomy_id = ? GROUP BY change, state"
 
 _RANKS: Final = '{0}.kingdom, {0}.phylum, {0}.class, {0}."order", {0}.family, {0}.genus, {0}.species'
 
-_LISTED: Final = f"""
-SELECT {{images}} AS images,
-       r.change, r.state, r.how, {_RANKS.format("l")}, l.common_name, {_RANKS.format("m")}, m.common_name,
+_ONE: Final = f"""
+SELECT r.change, r.state, r.how, {_RANKS.format("l")}, l.common_name, {_RANKS.format("m")}, m.common_name,
        t.source_key, coalesce(r.detail, '')
 FROM label_resolution r JOIN label l ON l.id = r.label_id JOIN label m ON m.id = r.new_label_id
-LEFT JOIN taxon t ON t.id = r.taxon_id"""  # noqa: S608
+LEFT JOIN taxon t ON t.id = r.taxon_id
+WHERE r.taxonomy_id = ? AND r.label_id = ?"""  # noqa: S608
 
-_OF_STATE: Final = f"""{_LISTED.format(images="coalesce(n.images, 0)")}
-LEFT JOIN (SELECT label_id, sum(images) AS images FROM ({_IMAGES}) GROUP BY label_id) n ON n.label_id = r.label_id
-WHERE r.taxonomy_id = ? AND ? IN (r.change, r.state)
-ORDER BY images DESC, r.label_id LIMIT ?"""  # noqa: S608
-
-_ONE: Final = f"{_LISTED.format(images='?')} WHERE r.taxonomy_id = ? AND r.label_id = ?"
+_OF_STATE: Final = "SELECT label_id FROM label_resolution WHERE taxonomy_id = ? AND ? IN (change, state)"
 
 _UNKNOWN: Final = """
 SELECT count(*) FROM label l WHERE l.resolution <> 'resolved'
@@ -140,9 +139,11 @@ def compare(db: Database, taxonomy: str | None = None) -> Comparison:
         ref = _labelled_by(conn, taxonomy)
         counts = {str(change): _Counted() for change in Change}
         states: Counter[str] = Counter()
-        for (change, state, label), rows in groupby(query(conn, _COUNTS, (ref.id,)), lambda row: row[:3]):
-            counts[change].add(label, {key: images for *_, key, images in rows if key is not None})
-            states[state] += 1
+        for change, state, labels in query(conn, _LABELS, (ref.id,)):
+            counts[change].labels += labels
+            states[state] += labels
+        for (change, label), rows in groupby(query(conn, _COUNTS, (ref.id,)), lambda row: row[:2]):
+            counts[change].add(label, {key: images for *_, key, images in rows})
         return Comparison(
             taxonomy=str(ref),
             applied=scalar(conn, "SELECT count(*) FROM image WHERE published_label_id IS NOT NULL"),
@@ -161,7 +162,6 @@ class _Counted:
         self.most: list[tuple[int, int]] = []
 
     def add(self, label: int, images: dict[str, int]) -> None:
-        self.labels += 1
         self.images.update(images)
         self.most = nlargest(EXAMPLES, [*self.most, (sum(images.values()), -label)])
 
@@ -169,7 +169,7 @@ class _Counted:
 def _change_report(conn: sa.Connection, ref: TaxonomyRef, change: Change, counted: _Counted) -> ChangeReport:
     examples = []
     for images, label in counted.most:
-        row = _listed_label(next(query(conn, _ONE, (images, ref.id, -label))))
+        row = _listed_label(conn, ref, -label, images)
         examples.append(Example(_name(row.published), row.detail))
     return ChangeReport(
         change=change,
@@ -181,24 +181,28 @@ def _change_report(conn: sa.Connection, ref: TaxonomyRef, change: Change, counte
     )
 
 
-def listed_labels(db: Database, taxonomy: str | None, state: str, limit: int) -> list[ListedLabel]:
+def listed_labels(db: Database, taxonomy: str | None, state: str, limit: int | None) -> Iterator[ListedLabel]:
     """Labels of a state, those of the most images first.
 
     Args:
         db: the database.
         taxonomy: as for :func:`compare`.
         state: a :class:`Change` or a :class:`State`.
-        limit: how many at most; negative: all.
+        limit: how many at most; None: all.
 
     Raises:
         UsageError: no such state; as :func:`compare`.
     """
-    known = [*Change, *(name for name in State if name not in [*Change])]
-    if state not in [str(name) for name in known]:
+    known = [*Change, *(name for name in State if str(name) not in list(Change))]
+    if state not in list(map(str, known)):
         raise UsageError(f"no state {state!r}", hint=f"states: {', '.join(known)}")
     with db.read() as conn:
         ref = _labelled_by(conn, taxonomy)
-        return [_listed_label(row) for row in query(conn, _OF_STATE, (ref.id, state, limit))]
+        per_label = f"SELECT label_id, sum(images) FROM ({_IMAGES}) GROUP BY label_id"  # noqa: S608
+        images: dict[int, int] = dict(query(conn, per_label))
+        labels = [(-images.get(label, 0), label) for (label,) in query(conn, _OF_STATE, (ref.id, state))]
+        for fewer, label in sorted(labels) if limit is None else nsmallest(limit, labels):
+            yield _listed_label(conn, ref, label, -fewer)
 
 
 def label_rows(
@@ -215,7 +219,7 @@ def label_rows(
         *(f"published_{rank}" for rank in (*_COLUMNS, "common_name")),
         *(*_COLUMNS, "common_name", "taxon", "detail"),
     )
-    for row in listed_labels(db, taxonomy, state, -1 if limit is None else limit):
+    for row in listed_labels(db, taxonomy, state, limit):
         yield (
             *(row.images, row.change, row.state, row.how or ""),
             *(*row.published, row.published_common_name, *row.now, row.common_name, row.taxon or "", row.detail),
@@ -247,8 +251,8 @@ def _labelled_by(conn: sa.Connection, wanted: str | None) -> TaxonomyRef:
     return ref
 
 
-def _listed_label(row: Sequence[Any]) -> ListedLabel:
-    images, change, state, how, *names, taxon, detail = row
+def _listed_label(conn: sa.Connection, ref: TaxonomyRef, label: int, images: int) -> ListedLabel:
+    change, state, how, *names, taxon, detail = next(query(conn, _ONE, (ref.id, label)))
     return ListedLabel(
         images=images,
         change=change,

@@ -25,13 +25,7 @@ _NODES_KEPT: Final = 200_000
 _MEANINGS_KEPT: Final = 100_000
 
 NOT_FOR_MATCHING: Final = (
-    "authority",
-    "blast name",
-    "common name",
-    "in-part",
-    "includes",
-    "type material",
-    "valid",
+    *("authority", "blast name", "common name", "genbank common name", "in-part", "type material", "valid"),
 )
 """Kinds of synonyms that are no names of their taxon, or not of it alone."""
 

@@ -47,7 +47,7 @@ _PARTICLES: Final = frozenset(_SMALL_WORDS.split())
 _NO_GENUS: Final = frozenset(["candidatus", "uncultured", "unidentified", "unclassified", "unknown"])
 
 _YEAR: Final = re.compile(r"\d{4}[a-z]?([-–/]\d{2,4})?")
-_AUTHOR: Final = re.compile(r"(?:[^\W\d_]{1,3}['’])?[^\W\d_]+(?:[-'’.][^\W\d_]+)*\.?")
+_AUTHOR: Final = re.compile(r"(?:[^\W\d_]{1,3}['’])?[^\W\d_]+(?:[-'’.]{1,2}[^\W\d_]+)*\.?")
 _HYBRID: Final = frozenset("×xX")
 _SUBGENUS: Final = re.compile(r"\([A-Z][a-z-]+\)")
 
@@ -105,7 +105,7 @@ def canonical(text: str) -> Canonical | None:
     words = plain(tidy(text)).split(" ")
     if len(words) > 1 and words[0] in _HYBRID:
         del words[0]
-    first = words[0].lstrip("×").strip("[]\"'")
+    first = words[0].lstrip("×").strip("[]")
     if not _is_word(first.lower()) or first.lower() in _NO_GENUS:
         return None
     rest = words[1:]
@@ -163,7 +163,7 @@ def _is_authorship(word: str) -> bool:
     if not _AUTHOR.fullmatch(bare):
         return False
     letters = bare.rpartition("'")[2].rpartition("’")[2]
-    return letters[0].isupper() and (len(letters) > 1 or bare.endswith("."))
+    return letters[0].isupper() and (len(letters) > 1 or bare.endswith(".") or bare == "L")
 
 
 def listed_forms(name: Canonical) -> tuple[str, ...]:

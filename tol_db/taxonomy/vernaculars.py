@@ -8,6 +8,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from tol_db.db.bulk import query
+from tol_db.taxonomy.languages import language_code
 
 _AT_A_TIME: Final = 500
 
@@ -17,20 +18,6 @@ SELECT v.taxon_id, v.language, v.preferred, -1, v.id, v.name FROM vernacular_nam
 UNION ALL
 SELECT p.taxon_id, v.language, v.preferred, p.ordinal, v.id, v.name
 FROM taxon_provenance p JOIN vernacular_name v ON v.taxon_id = p.source_taxon_id WHERE p.taxon_id IN ({marks})"""
-
-_THREE_LETTERS: Final = {
-    "eng": "en", "deu": "de", "ger": "de", "fra": "fr", "fre": "fr", "spa": "es", "por": "pt", "ita": "it",
-    "nld": "nl", "dut": "nl", "rus": "ru", "jpn": "ja", "zho": "zh", "chi": "zh", "kor": "ko", "pol": "pl",
-    "swe": "sv", "nor": "no", "dan": "da", "fin": "fi", "ces": "cs", "cze": "cs", "hun": "hu", "tur": "tr",
-    "ara": "ar", "ukr": "uk", "ell": "el", "gre": "el", "cat": "ca", "hrv": "hr", "afr": "af", "tha": "th",
-}  # fmt: skip
-"""ISO 639-2 and 639-3 codes → 639-1, for sources that write the long ones."""
-
-
-def language_code(text: str) -> str:
-    """A language in one spelling: ``eng``, ``EN`` and ``en-GB`` are ``en``."""
-    code = text.strip().lower().replace("_", "-").partition("-")[0]
-    return _THREE_LETTERS.get(code, code)
 
 
 def vernaculars_of(conn: sa.Connection, taxa: Iterable[int], languages: Sequence[str]) -> dict[int, str]:
