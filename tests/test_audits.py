@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from tol_db.errors import UsageError
 
 AUDITS = load()
 INVARIANTS = [audit for audit in AUDITS if audit.invariant]
-INFORMATIVE = [audit for audit in AUDITS if not audit.must_be_empty]
 QUERIES = Path(__file__).resolve().parents[1] / "tol_db" / "audit" / "queries"
 
 
@@ -125,12 +125,6 @@ def test_an_invariant_that_is_broken_is_found_and_doctor_names_it(db: Database, 
 def test_every_invariant_has_a_test_that_breaks_it() -> None:
     assert {name for name, _ in BREACHES} == {audit.name for audit in INVARIANTS}
     assert all(audit.must_be_empty for audit in INVARIANTS)
-
-
-@pytest.mark.parametrize("audit", INFORMATIVE, ids=named)
-def test_an_informative_audit_finds_its_rows_in_the_populated_database(untouched: Database, audit: Audit) -> None:
-    empty = audit.name in ("blacklist_other_page", "images_without_split")
-    assert bool(rows(untouched, audit.name)) is not empty
 
 
 def test_images_without_a_file_are_listed_with_the_folder_that_should_hold_them(untouched: Database) -> None:
@@ -244,9 +238,11 @@ def test_a_file_without_its_header_is_refused() -> None:
 @pytest.mark.parametrize("audit", AUDITS, ids=named)
 def test_every_file_runs_as_it_is_in_the_sqlite3_shell(untouched: Database, audit: Audit) -> None:
     shell = shutil.which("sqlite3")
-    if shell is None:
-        pytest.skip("the sqlite3 shell is not installed")
     text = (QUERIES / f"{audit.name}.sql").read_text(encoding="utf-8")
+    if shell is None:  # then at least SQLite itself, with the text as it stands
+        with closing(sqlite3.connect(untouched.path)) as connection:
+            assert bool(connection.execute(text).fetchall()) == bool(rows(untouched, audit.name))
+        return
     done = subprocess.run(
         [shell, "-bail", "-batch", "-json", str(untouched.path)],
         input=text,

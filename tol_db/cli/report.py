@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import sys
-from typing import TYPE_CHECKING
-
 import click
 
+from tol_db.cli.audit import audit
 from tol_db.cli.options import as_json, db_settings, opened
-from tol_db.errors import TolDbError, UsageError
 from tol_db.settings import Settings
-
-if TYPE_CHECKING:
-    from tol_db.audit.runner import Audit, AuditResult
-    from tol_db.db.engine import Database
 
 json_option = click.option("--json", "json_", is_flag=True, help="JSON instead of text.")
 
@@ -22,6 +14,9 @@ json_option = click.option("--json", "json_", is_flag=True, help="JSON instead o
 @click.group()
 def report() -> None:
     """Where things stand: datasets, sources, one image, audits."""
+
+
+report.add_command(audit)
 
 
 @report.command()
@@ -80,98 +75,3 @@ def image(settings: Settings, key: str, json_: bool) -> None:
 
     found = look_up(opened(settings, readonly=True), key)
     click.echo(as_json(found) if json_ else "\n\n".join(map(image_text, found)))
-
-
-@report.command()
-@click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option("--all", "all_", is_flag=True, help="Every audit.")
-@json_option
-@click.option("--csv", "csv_", is_flag=True, help="The rows of one audit as CSV.")
-@click.option(
-    "--limit", type=click.IntRange(0), help="Rows shown of each; 0: only the count.  [20, with --csv all]"
-)
-@db_settings
-def audit(
-    settings: Settings, names: tuple[str, ...], all_: bool, json_: bool, csv_: bool, limit: int | None
-) -> None:
-    """Ask the database questions; without a NAME, list them. Exits 1 when one that must be empty is not.
-
-    \b
-    Example:
-      tol-db report audit
-      tol-db report audit images_without_file --limit 5
-      tol-db report audit unplanned_images --csv > unplanned.csv
-      tol-db report audit --all --limit 0
-    """
-    from tol_db.audit.runner import find, load
-
-    audits = load() if all_ else [find(name) for name in dict.fromkeys(names)]
-    if not audits:
-        _list_audits(load(), json_)
-        return
-    if csv_ and (json_ or len(audits) > 1):
-        raise UsageError("--csv takes one audit, and no --json", hint="name one audit, or leave out --csv")
-    database = opened(settings, readonly=True)
-    if csv_:
-        faults = [audits[0].name] if _print_csv(database, audits[0], limit) else []
-    else:
-        faults = _print_audits(database, audits, 20 if limit is None else limit, json_)
-    if faults:
-        raise TolDbError(f"{settings.database}: must be empty and is not: {', '.join(faults)}")
-
-
-def _list_audits(audits: list[Audit], json_: bool) -> None:
-    if json_:
-        click.echo(as_json(audits))
-        return
-    from tol_db.report.tables import table, terminal_width
-
-    rows = [(audit.name, "must" if audit.must_be_empty else "", audit.answers) for audit in audits]
-    click.echo(table(("audit", "empty", "answers"), rows, terminal_width()))
-
-
-def _print_audits(database: Database, audits: list[Audit], limit: int, json_: bool) -> list[str]:
-    """Run and print audits; the names of those that must be empty and are not."""
-    from tol_db.audit.runner import run
-    from tol_db.progress import track
-
-    results = []
-    with track("audits", len(audits), "audits") as tracker:
-        for audit in audits:
-            with database.read() as conn:
-                results.append(run(conn, audit, limit))
-            tracker.advance()
-            if not json_:
-                _print_audit(results[-1])
-    if json_:
-        click.echo(as_json(results))
-    return [result.audit.name for result in results if result.is_fault]
-
-
-def _print_audit(result: AuditResult) -> None:
-    from tol_db.report.tables import indented, table, terminal_width
-
-    fault = ", must be empty" if result.is_fault else ""
-    click.echo(f"{result.audit.name}: {result.audit.title}: {result.total:,} rows{fault}")
-    if result.rows:
-        width = terminal_width()
-        click.echo(indented(table(result.columns, result.rows, None if width is None else width - 2)))
-    hidden = result.total - len(result.rows)
-    if hidden and result.rows:
-        click.echo(f"  … and {hidden:,} more (--limit, --csv)")
-
-
-def _print_csv(database: Database, audit: Audit, limit: int | None) -> bool:
-    """Stream the rows of an audit; whether they are a fault."""
-    from tol_db.audit.runner import stream
-
-    with database.read() as conn:
-        answer = stream(conn, audit)
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(answer.columns)
-        total = 0
-        for total, row in enumerate(answer.rows, 1):
-            if limit is not None and total > limit:
-                break
-            writer.writerow(row)
-    return total > 0 and audit.must_be_empty

@@ -3,6 +3,7 @@
 -- row: an outcome within a source of a dataset; an image in two splits counts twice
 -- empty: may
 -- invariant: no
+-- when: nothing is planned
 
 SELECT d.name AS dataset, s.key AS source, o.name AS outcome, n.images, o.meaning
 FROM (

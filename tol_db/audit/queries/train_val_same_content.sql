@@ -3,6 +3,7 @@
 -- row: a pair of images
 -- empty: may
 -- invariant: no
+-- when: no picture is on both sides of a split
 
 WITH RECURSIVE
     line(split_id, ancestor_id) AS (
