@@ -6,6 +6,7 @@ import click
 
 from tol_db.cli.audit import audit
 from tol_db.cli.options import as_json, db_settings, opened
+from tol_db.errors import UsageError
 from tol_db.settings import Settings
 
 json_option = click.option("--json", "json_", is_flag=True, help="JSON instead of text.")
@@ -22,21 +23,41 @@ report.add_command(audit)
 @report.command()
 @click.option("--dataset", "name", help="Only this dataset.  [all]")
 @click.option("--check", is_flag=True, help="Count also what takes a while at millions of images.")
+@click.option(
+    "--watch", is_flag=True, help="Look again and again until all is written; Ctrl-C ends it, too. Piped: lines."
+)
+@click.option("--interval", type=click.FloatRange(0.1), help="With --watch: seconds between two looks.  [2]")
 @json_option
 @db_settings
-def status(settings: Settings, name: str | None, check: bool, json_: bool) -> None:
+def status(
+    settings: Settings, name: str | None, check: bool, watch: bool, interval: float | None, json_: bool
+) -> None:
     """Say where each dataset stands, how fast it goes, what failed, and what to run next.
+
+    With --watch a terminal shows a bar for each split, in place; a pipe or file gets a line for each split whenever
+    something has changed, and with --json the whole status on a line.
 
     \b
     Example:
       tol-db report status
       tol-db report status --dataset tol --check
+      tol-db report status --watch --interval 10
     """
     from tol_db.report.status import status as look
     from tol_db.report.status_text import status_text
     from tol_db.report.tables import terminal_width
 
-    found = look(opened(settings, readonly=True), name, check=check)
+    if check and watch:
+        raise UsageError("--check takes a while, --watch looks often", hint="leave out one of them")
+    if interval is not None and not watch:
+        raise UsageError("--interval is for --watch", hint="add --watch, or leave out --interval")
+    database = opened(settings, readonly=True)
+    if watch:
+        from tol_db.cli.watch import watch_status
+
+        watch_status(database, name, 2.0 if interval is None else interval, json_=json_)
+        return
+    found = look(database, name, check=check)
     click.echo(as_json(found) if json_ else status_text(found, terminal_width()))
 
 
@@ -75,3 +96,46 @@ def image(settings: Settings, key: str, json_: bool) -> None:
 
     found = look_up(opened(settings, readonly=True), key)
     click.echo(as_json(found) if json_ else "\n\n".join(map(image_text, found)))
+
+
+@report.command()
+@click.option("--dataset", "name", help="Only this dataset.  [all]")
+@click.option(
+    "--limit", type=click.IntRange(0), default=10, show_default=True, help="Groups shown of each, the largest."
+)
+@json_option
+@db_settings
+def duplicates(settings: Settings, name: str | None, limit: int, json_: bool) -> None:
+    """Count pictures that stand under several ids, within each split and in several, by the bytes that were read.
+
+    \b
+    Example:
+      tol-db report duplicates
+      tol-db report duplicates --dataset tol --limit 0
+    """
+    from tol_db.report.duplicates import duplicates as count
+    from tol_db.report.duplicates import duplicates_text
+    from tol_db.report.tables import terminal_width
+
+    found = count(opened(settings, readonly=True), name, limit=limit)
+    click.echo(as_json(found) if json_ else duplicates_text(found, terminal_width()))
+
+
+@report.command()
+@click.option("--dataset", "name", help="What the shards of this dataset hold.  [the members of all splits]")
+@json_option
+@db_settings
+def licences(settings: Settings, name: str | None, json_: bool) -> None:
+    """Count the licences of each split, and in it of each source; and the images that have none of their own.
+
+    \b
+    Example:
+      tol-db report licences
+      tol-db report licences --dataset tol --json
+    """
+    from tol_db.report.licences import licences as count
+    from tol_db.report.licences import licences_text
+    from tol_db.report.tables import terminal_width
+
+    found = count(opened(settings, readonly=True), name)
+    click.echo(as_json(found) if json_ else licences_text(found, terminal_width()))
