@@ -9,20 +9,21 @@ WITH
         SELECT id, blacklist_id, genus || ' ' || species FROM blacklist_entry
         WHERE kind = 'taxon' AND genus <> '' AND species <> ''
     ),
-    -- what a source lists beside its names is no name of the taxon (or of more than one)
-    named(taxon_id, name) AS (
-        SELECT taxon_id, name FROM synonym
-        WHERE kind NOT IN ('authority', 'blast name', 'common name', 'in-part', 'type material', 'valid')
+    -- what a source lists beside its names is no name of the taxon, or one of several taxa
+    no_name(kind) AS (
+        VALUES ('authority'), ('blast name'), ('common name'), ('in-part'), ('type material'), ('valid')
     ),
     meant(entry_id, taxon_id) AS (
         SELECT e.id, t.id FROM entry e CROSS JOIN taxon t ON t.scientific_name = e.name
         UNION
-        SELECT e.id, y.taxon_id FROM entry e CROSS JOIN named y ON y.name = e.name
+        SELECT e.id, y.taxon_id FROM entry e CROSS JOIN synonym y ON y.name = e.name
+        WHERE y.kind NOT IN (SELECT kind FROM no_name)
     ),
     called(entry_id, taxon_id, name) AS (
         SELECT m.entry_id, t.id, t.scientific_name FROM meant m CROSS JOIN taxon t ON t.id = m.taxon_id
         UNION
-        SELECT m.entry_id, m.taxon_id, y.name FROM meant m CROSS JOIN named y ON y.taxon_id = m.taxon_id
+        SELECT m.entry_id, m.taxon_id, y.name FROM meant m CROSS JOIN synonym y ON y.taxon_id = m.taxon_id
+        WHERE y.kind NOT IN (SELECT kind FROM no_name)
     ),
     -- labels of such a taxon, and labels that have one of its names, unless it is the entry's own: that one is
     -- looked for by blacklisted_taxon_written
