@@ -1,4 +1,4 @@
-"""``tol-db report status | summary | image | audit``."""
+"""``tol-db report status | summary | image | audit | duplicates | licences``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ json_option = click.option("--json", "json_", is_flag=True, help="JSON instead o
 
 @click.group()
 def report() -> None:
-    """Where things stand: datasets, sources, one image, audits."""
+    """Where things stand: datasets, sources, one image, audits, duplicates, licences."""
 
 
 report.add_command(audit)

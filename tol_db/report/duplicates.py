@@ -123,7 +123,7 @@ class _Found:
 
 
 def duplicates(db: Database, name: str | None = None, *, limit: int = 10) -> tuple[DatasetDuplicates, ...]:
-    """Count the pictures that stand under several ids; a quarter of a minute for ten million images.
+    """Count the pictures that stand under several ids; half a minute for ten million images.
 
     Args:
         db: the database.
