@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -51,7 +52,7 @@ def _shown(interval: float, json_: bool) -> Iterator[Show]:
     """The way to show it: JSON, plain lines, or in place."""
     if json_:
         yield lambda found: click.echo(as_json(found, indent=None))
-    elif sys.stdout.isatty():
+    elif sys.stdout.isatty() and os.environ.get("TERM") not in ("dumb", "unknown"):
         with _in_place(interval) as show:
             yield show
     else:
