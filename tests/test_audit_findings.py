@@ -6,6 +6,7 @@ The invariants are broken one by one in ``test_audits.py``.
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from tol_db.audit.runner import find, load, parse, run
 from tol_db.db.bulk import changes
 from tol_db.db.engine import Database, open_database
 from tol_db.db.migrate import init
+from tol_db.taxonomy.ranks import RANKS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "audits.md"
 AUDITS = load()
@@ -250,6 +252,30 @@ def test_species_without_genus_and_holes_above_are_counted_as_the_published_chec
     assert found["species", "genus"] == found["species", "family"] == found["species", "phylum"] == 10
     (row,) = [row for row in rows(db, "hierarchy_gaps") if row["label_id"] == 6]
     assert row["missing"] == "phylum, class, family, genus"
+
+
+def test_counts_by_label_are_those_of_a_walk_over_all_images(db: Database) -> None:
+    """The figures of the published checks, counted image by image."""
+    execute(db, "UPDATE label SET genus = '', family = '' WHERE id = 7")
+    with db.read() as conn:
+        images = [
+            dict(row) for row in conn.exec_driver_sql("SELECT * FROM v_image WHERE resolution <> ''").mappings()
+        ]
+    for row in rows(db, "rank_coverage"):
+        own = [image for image in images if image["source"] == row["source"]]
+        assert row["labelled"] == len(own)
+        assert [row[rank] for rank in RANKS] == [sum(image[rank] != "" for image in own) for rank in RANKS]
+        assert row["all_seven"] == sum(all(image[rank] != "" for rank in RANKS) for image in own)
+    told = {(r["source"], r["known"], r["missing"]): r["images"] for r in rows(db, "hierarchy_gaps_by_rank")}
+    expected: Counter[tuple[str, str, str]] = Counter()
+    for image in images:
+        known = next(rank for rank in ("genus", "species", *reversed(RANKS[:5])) if image[rank])
+        above = RANKS[: RANKS.index(known)]
+        expected.update((image["source"], known, rank) for rank in above if image[rank] == "")
+    assert told == expected
+    assert ("bioscan", "species", "genus") in told
+    taxa = {tuple(image[rank] for rank in RANKS) for image in images}
+    assert rows(db, "unique_taxa")[-1]["taxa"] == len(taxa)
 
 
 def test_labels_that_differ_in_the_common_name_alone_are_one_taxon(db: Database) -> None:
