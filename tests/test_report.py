@@ -286,6 +286,26 @@ def test_an_audit_as_csv_is_a_table_to_work_with(untouched: Database) -> None:
     assert limited.splitlines() == text.splitlines()[:3]
 
 
+def test_several_audits_as_csv_are_files_of_a_folder(db: Database, tmp_path: Path) -> None:
+    folder = tmp_path / "made" / "audits"
+    done = tol_db(db.path, "report", "audit", "--all", "--csv", "-o", folder)
+    assert done.stdout == f"{len(load())} files in {folder}\n"
+    assert {path.name for path in folder.iterdir()} == {f"{audit.name}.csv" for audit in load()}
+    alone = tol_db(db.path, "report", "audit", "exclusions_by_reason", "--csv").stdout
+    assert (folder / "exclusions_by_reason.csv").read_text(encoding="utf-8") == alone
+    assert len((folder / "shard_counters.csv").read_text(encoding="utf-8").splitlines()) == 1, "names of columns"
+    execute(db, "UPDATE shard SET written = 0 WHERE id = 1")
+    words = ("report", "audit", "shard_counters", "bad_shards", "--csv", "--output", folder, "--limit", 0)
+    assert "is not: shard_counters" in tol_db(db.path, *words, expect=1).stderr
+    assert len((folder / "bad_shards.csv").read_text(encoding="utf-8").splitlines()) == 1
+
+
+def test_a_folder_that_cannot_be_written_is_exit_73(untouched: Database, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    words = ("report", "audit", "bad_shards", "--csv", "-o", tmp_path / "file")
+    assert "bad_shards.csv" in tol_db(untouched.path, *words, expect=73).stderr
+
+
 def test_an_audit_as_json_has_columns_rows_and_the_total(untouched: Database) -> None:
     (told,) = json.loads(tol_db(untouched.path, "report", "audit", "unplanned_images", "--json").stdout)
     assert told["columns"] == ["dataset", "split", "source", "treeoflife_id"]
@@ -297,6 +317,8 @@ def test_what_contradicts_itself_is_exit_2(untouched: Database) -> None:
     assert "did you mean bad_shards" in tol_db(untouched.path, "report", "audit", "bad_shard", expect=2).stderr
     tol_db(untouched.path, "report", "audit", "bad_shards", "stale_shards", "--csv", expect=2)
     tol_db(untouched.path, "report", "audit", "bad_shards", "--csv", "--json", expect=2)
+    assert "of which audit" in tol_db(untouched.path, "report", "audit", "--csv", expect=2).stderr
+    tol_db(untouched.path, "report", "audit", "bad_shards", "-o", "folder", expect=2)
 
 
 # ------------------------------------------------------------------ tables

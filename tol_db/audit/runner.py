@@ -1,7 +1,8 @@
 """Runs the questions that stand in ``queries/*.sql``.
 
-A question is a file: lines ``-- key: value`` (title, answers, row, empty, invariant), a blank line, and one
-SELECT that also runs as it is in the sqlite3 shell.
+A question is a file: lines ``-- key: value``, a blank line, and one SELECT that also runs as it is in the sqlite3
+shell. The keys are title, answers, row, empty (must, may) and invariant (yes, no), in this order; then ``when``
+(when it is empty) of those that may have rows, and ``slow`` (why it is) of those that take their time.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from tol_db.db.engine import raw
 from tol_db.errors import UsageError
 
 _KEYS = ("title", "answers", "row", "empty", "invariant")
+_MORE_KEYS = ("when", "slow")
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,8 @@ class Audit:
         row: what a row of the answer means.
         must_be_empty: a row is a fault.
         invariant: `tol-db doctor` asks it.
+        empty_when: what has to be so that no row is found; None: it has to be empty always.
+        slow: why it takes more than 10 s at ten million images; None: it does not.
         sql: one SELECT without parameters.
     """
 
@@ -42,6 +46,8 @@ class Audit:
     row: str
     must_be_empty: bool
     invariant: bool
+    empty_when: str | None
+    slow: str | None
     sql: str
 
 
@@ -97,8 +103,15 @@ def parse(name: str, text: str) -> Audit:
     head, _, sql = text.partition("\n\n")
     lines = [line.removeprefix("-- ").partition(": ") for line in head.splitlines()]
     header = {key: value for key, _, value in lines}
-    if tuple(header) != _KEYS or header["empty"] not in ("must", "may") or header["invariant"] not in ("yes", "no"):
+    wanted = (*_KEYS, *(key for key in _MORE_KEYS if key in header))
+    if (
+        tuple(header) != wanted
+        or header["empty"] not in ("must", "may")
+        or header["invariant"] not in ("yes", "no")
+    ):
         raise ValueError(f"{name}.sql: its header must be {', '.join(_KEYS)}, in this order")
+    if (header["empty"] == "may") != ("when" in header):
+        raise ValueError(f"{name}.sql: it says when it is empty where it may be otherwise, and only there")
     return Audit(
         name=name,
         title=header["title"],
@@ -106,6 +119,8 @@ def parse(name: str, text: str) -> Audit:
         row=header["row"],
         must_be_empty=header["empty"] == "must",
         invariant=header["invariant"] == "yes",
+        empty_when=header.get("when"),
+        slow=header.get("slow"),
         sql=sql.strip(),
     )
 

@@ -39,8 +39,8 @@ class NumberRange(click.ParamType[range]):
         return range(first, last + 1)
 
 
-def as_json(value: object) -> str:
-    """A dataclass, or a list of them, as indented JSON."""
+def as_json(value: object, *, indent: int | None = 1) -> str:
+    """A dataclass, or a list of them, as indented JSON; on one line with an indent of None."""
 
     def default(item: object) -> object:
         if is_dataclass(item) and not isinstance(item, type):
@@ -51,4 +51,4 @@ def as_json(value: object) -> str:
             return item.hex()
         raise TypeError(f"not JSON: {item!r}")
 
-    return json.dumps(value, default=default, ensure_ascii=False, indent=1)
+    return json.dumps(value, default=default, ensure_ascii=False, indent=indent)

@@ -1,47 +1,63 @@
-"""``tol-db report status | summary | image | audit``."""
+"""``tol-db report status | summary | image | audit | duplicates | licences``."""
 
 from __future__ import annotations
 
-import csv
-import sys
-from typing import TYPE_CHECKING
-
 import click
 
+from tol_db.cli.audit import audit
 from tol_db.cli.options import as_json, db_settings, opened
-from tol_db.errors import TolDbError, UsageError
+from tol_db.errors import UsageError
 from tol_db.settings import Settings
-
-if TYPE_CHECKING:
-    from tol_db.audit.runner import Audit, AuditResult
-    from tol_db.db.engine import Database
 
 json_option = click.option("--json", "json_", is_flag=True, help="JSON instead of text.")
 
 
 @click.group()
 def report() -> None:
-    """Where things stand: datasets, sources, one image, audits."""
+    """Where things stand: datasets, sources, one image, audits, duplicates, licences."""
+
+
+report.add_command(audit)
 
 
 @report.command()
 @click.option("--dataset", "name", help="Only this dataset.  [all]")
 @click.option("--check", is_flag=True, help="Count also what takes a while at millions of images.")
+@click.option(
+    "--watch", is_flag=True, help="Look again and again until all is written; Ctrl-C ends it, too. Piped: lines."
+)
+@click.option("--interval", type=click.FloatRange(0.1), help="With --watch: seconds between two looks.  [2]")
 @json_option
 @db_settings
-def status(settings: Settings, name: str | None, check: bool, json_: bool) -> None:
+def status(
+    settings: Settings, name: str | None, check: bool, watch: bool, interval: float | None, json_: bool
+) -> None:
     """Say where each dataset stands, how fast it goes, what failed, and what to run next.
+
+    With --watch a terminal shows a bar for each split, in place; a pipe or file gets a line for each split whenever
+    something has changed, and with --json the whole status on a line.
 
     \b
     Example:
       tol-db report status
       tol-db report status --dataset tol --check
+      tol-db report status --watch --interval 10
     """
     from tol_db.report.status import status as look
     from tol_db.report.status_text import status_text
     from tol_db.report.tables import terminal_width
 
-    found = look(opened(settings, readonly=True), name, check=check)
+    if check and watch:
+        raise UsageError("--check takes a while, --watch looks often", hint="leave out one of them")
+    if interval is not None and not watch:
+        raise UsageError("--interval is for --watch", hint="add --watch, or leave out --interval")
+    database = opened(settings, readonly=True)
+    if watch:
+        from tol_db.cli.watch import watch_status
+
+        watch_status(database, name, 2.0 if interval is None else interval, json_=json_)
+        return
+    found = look(database, name, check=check)
     click.echo(as_json(found) if json_ else status_text(found, terminal_width()))
 
 
@@ -83,41 +99,26 @@ def image(settings: Settings, key: str, json_: bool) -> None:
 
 
 @report.command()
-@click.argument("names", metavar="[NAME]...", nargs=-1)
-@click.option("--all", "all_", is_flag=True, help="Every audit.")
-@json_option
-@click.option("--csv", "csv_", is_flag=True, help="The rows of one audit as CSV.")
+@click.option("--dataset", "name", help="Only this dataset.  [all]")
 @click.option(
-    "--limit", type=click.IntRange(0), help="Rows shown of each; 0: only the count.  [20, with --csv all]"
+    "--limit", type=click.IntRange(0), default=10, show_default=True, help="Groups shown of each, the largest."
 )
+@json_option
 @db_settings
-def audit(
-    settings: Settings, names: tuple[str, ...], all_: bool, json_: bool, csv_: bool, limit: int | None
-) -> None:
-    """Ask the database questions; without a NAME, list them. Exits 1 when one that must be empty is not.
+def duplicates(settings: Settings, name: str | None, limit: int, json_: bool) -> None:
+    """Count pictures that stand under several ids, within each split and in several, by the bytes that were read.
 
     \b
     Example:
-      tol-db report audit
-      tol-db report audit images_without_file --limit 5
-      tol-db report audit unplanned_images --csv > unplanned.csv
-      tol-db report audit --all --limit 0
+      tol-db report duplicates
+      tol-db report duplicates --dataset tol --limit 0
     """
-    from tol_db.audit.runner import find, load
+    from tol_db.report.duplicates import duplicates as count
+    from tol_db.report.duplicates import duplicates_text
+    from tol_db.report.tables import terminal_width
 
-    audits = load() if all_ else [find(name) for name in dict.fromkeys(names)]
-    if not audits:
-        _list_audits(load(), json_)
-        return
-    if csv_ and (json_ or len(audits) > 1):
-        raise UsageError("--csv takes one audit, and no --json", hint="name one audit, or leave out --csv")
-    database = opened(settings, readonly=True)
-    if csv_:
-        faults = [audits[0].name] if _print_csv(database, audits[0], limit) else []
-    else:
-        faults = _print_audits(database, audits, 20 if limit is None else limit, json_)
-    if faults:
-        raise TolDbError(f"{settings.database}: must be empty and is not: {', '.join(faults)}")
+    found = count(opened(settings, readonly=True), name, limit=limit)
+    click.echo(as_json(found) if json_ else duplicates_text(found, terminal_width()))
 
 
 @report.command()
@@ -148,58 +149,21 @@ def labels(
     print_labels(opened(settings, readonly=True), taxonomy, listed, limit, csv_=csv_, json_=json_)
 
 
-def _list_audits(audits: list[Audit], json_: bool) -> None:
-    if json_:
-        click.echo(as_json(audits))
-        return
-    from tol_db.report.tables import table, terminal_width
+@report.command()
+@click.option("--dataset", "name", help="What the shards of this dataset hold.  [the members of all splits]")
+@json_option
+@db_settings
+def licences(settings: Settings, name: str | None, json_: bool) -> None:
+    """Count the licences of each split, and in it of each source; and the images that have none of their own.
 
-    rows = [(audit.name, "must" if audit.must_be_empty else "", audit.answers) for audit in audits]
-    click.echo(table(("audit", "empty", "answers"), rows, terminal_width()))
+    \b
+    Example:
+      tol-db report licences
+      tol-db report licences --dataset tol --json
+    """
+    from tol_db.report.licences import licences as count
+    from tol_db.report.licences import licences_text
+    from tol_db.report.tables import terminal_width
 
-
-def _print_audits(database: Database, audits: list[Audit], limit: int, json_: bool) -> list[str]:
-    """Run and print audits; the names of those that must be empty and are not."""
-    from tol_db.audit.runner import run
-    from tol_db.progress import track
-
-    results = []
-    with track("audits", len(audits), "audits") as tracker:
-        for audit in audits:
-            with database.read() as conn:
-                results.append(run(conn, audit, limit))
-            tracker.advance()
-            if not json_:
-                _print_audit(results[-1])
-    if json_:
-        click.echo(as_json(results))
-    return [result.audit.name for result in results if result.is_fault]
-
-
-def _print_audit(result: AuditResult) -> None:
-    from tol_db.report.tables import indented, table, terminal_width
-
-    fault = ", must be empty" if result.is_fault else ""
-    click.echo(f"{result.audit.name}: {result.audit.title}: {result.total:,} rows{fault}")
-    if result.rows:
-        width = terminal_width()
-        click.echo(indented(table(result.columns, result.rows, None if width is None else width - 2)))
-    hidden = result.total - len(result.rows)
-    if hidden and result.rows:
-        click.echo(f"  … and {hidden:,} more (--limit, --csv)")
-
-
-def _print_csv(database: Database, audit: Audit, limit: int | None) -> bool:
-    """Stream the rows of an audit; whether they are a fault."""
-    from tol_db.audit.runner import stream
-
-    with database.read() as conn:
-        answer = stream(conn, audit)
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(answer.columns)
-        total = 0
-        for total, row in enumerate(answer.rows, 1):
-            if limit is not None and total > limit:
-                break
-            writer.writerow(row)
-    return total > 0 and audit.must_be_empty
+    found = count(opened(settings, readonly=True), name)
+    click.echo(as_json(found) if json_ else licences_text(found, terminal_width()))

@@ -15,15 +15,15 @@ import sqlalchemy as sa
 
 from materialize.dataset import load_dataset
 from materialize.lease import STALE_SECONDS
-from tol_db.audit.runner import find, run
+from tol_db.audit.runner import find
+from tol_db.audit.runner import run as ask
 from tol_db.db.base import Outcome, ShardState
 from tol_db.db.bulk import query, scalar
 from tol_db.db.engine import Database
+from tol_db.report.pace import Pace, last_run, time_of
 
 QUICK_ROWS = 500_000
 """Rows that a status reads at most without being asked to: half a second."""
-RUN_GAP = 600.0
-"""Seconds without any attempt that part two runs."""
 LAST_FAILURES = 5
 
 
@@ -58,6 +58,8 @@ class SplitStatus:
         excluded_by: by reason; None where it was not counted.
         stale_shards: would be planned otherwise today; None where it was not counted.
         bytes: of the complete shards.
+        per_second: images a second in the last run, over all its processes; None where it did none of the split.
+        remaining_seconds: what is pending, at this pace, but no longer than all splits take; None without a pace.
     """
 
     name: str
@@ -73,25 +75,8 @@ class SplitStatus:
     excluded_by: tuple[Count, ...] | None
     stale_shards: int | None
     bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How fast the last run was.
-
-    A run is a series of attempts without ten minutes between the end of one and the start of the next.
-
-    Attributes:
-        images: in the shards that it completed, written or left out.
-        seconds: from its first start to its last end or completed shard; at least 1.
-        per_second: images a second, over all its processes.
-        remaining_seconds: what is pending, at this pace.
-    """
-
-    images: int
-    seconds: float
-    per_second: float
-    remaining_seconds: float
+    per_second: float | None
+    remaining_seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,20 +163,25 @@ def _dataset(
              FROM dataset d JOIN recipe r ON r.id = d.recipe_id WHERE d.name = ?"""
     id, recipe, order, root, planned_at = next(query(conn, sql, (name,)))
     left_out, excluded, added = _left_out(conn, id, check), _excluded(conn, id, check), _added(conn, id)
-    splits = tuple(
-        replace(
-            _split(conn, id, row),
-            unplanned=added.get(row[0], 0),
-            left_out_by=None if left_out is None else tuple(left_out.get(row[0], ())),
-            excluded_by=None if excluded is None else tuple(excluded.get(row[0], ())),
-            stale_shards=None if stale is None else stale.get((name, row[1]), 0),
-        )
-        for row in query(
+    rows = list(
+        query(
             conn,
             """SELECT s.id, s.name, t.members, t.planned, t.written, t.left_out, t.excluded
                FROM dataset_split t JOIN split s ON s.id = t.split_id WHERE t.dataset_id = ? ORDER BY s.name""",
             (id,),
         )
+    )
+    run = last_run(conn, id)
+    pace = None if run is None else run.pace(sum(row[3] - row[4] - row[5] for row in rows))
+    splits = tuple(
+        replace(
+            _with_pace(_split(conn, id, row), pace, None if run is None else run.rate(row[0])),
+            unplanned=added.get(row[0], 0),
+            left_out_by=None if left_out is None else tuple(left_out.get(row[0], ())),
+            excluded_by=None if excluded is None else tuple(excluded.get(row[0], ())),
+            stale_shards=None if stale is None else stale.get((name, row[1]), 0),
+        )
+        for row in rows
     )
     worker, failures = _worker(conn, id), _failures(conn, id)
     return DatasetStatus(
@@ -202,7 +192,7 @@ def _dataset(
         planned_at=planned_at,
         splits=splits,
         worker=worker,
-        pace=_pace(conn, id, sum(split.pending for split in splits)),
+        pace=pace,
         failures=failures,
         next=_next_steps(name, splits, worker),
     )
@@ -236,7 +226,17 @@ def _split(conn: sa.Connection, dataset: int, row: tuple[Any, ...]) -> SplitStat
         excluded_by=None,
         stale_shards=None,
         bytes=sum(counts[2] for counts in found.values()),
+        per_second=None,
+        remaining_seconds=None,
     )
+
+
+def _with_pace(split: SplitStatus, pace: Pace | None, rate: float | None) -> SplitStatus:
+    """With how fast it goes: its splits are written together, so none takes longer than all of them."""
+    if pace is None:
+        return split
+    rest = pace.remaining_seconds if rate is None else min(split.pending / rate, pace.remaining_seconds)
+    return replace(split, per_second=rate, remaining_seconds=rest if split.pending else 0.0)
 
 
 def _added(conn: sa.Connection, dataset: int) -> dict[int, int]:
@@ -256,7 +256,7 @@ def _stale_shards(conn: sa.Connection, check: bool) -> dict[tuple[str, str], int
     if not check and scalar(conn, "SELECT coalesce(sum(planned), 0) FROM shard") > QUICK_ROWS:
         return None
     found: dict[tuple[str, str], int] = {}
-    for dataset, split, *_ in run(conn, find("stale_shards")).rows:
+    for dataset, split, *_ in ask(conn, find("stale_shards")).rows:
         found[dataset, split] = found.get((dataset, split), 0) + 1
     return found
 
@@ -298,7 +298,8 @@ def _breakdown(conn: sa.Connection, sql: str, dataset: int) -> Breakdown:
 def _worker(conn: sa.Connection, dataset: int) -> Worker | None:
     sql = "SELECT host, pid, slurm_job_id, acquired_at, heartbeat_at FROM lease WHERE dataset_id = ?"
     for host, pid, job, since, heartbeat in query(conn, sql, (dataset,)):
-        return Worker(host, pid, job, since, (datetime.now(UTC) - _time(heartbeat)).total_seconds() < STALE_SECONDS)
+        silent = (datetime.now(UTC) - time_of(heartbeat)).total_seconds()
+        return Worker(host, pid, job, since, silent < STALE_SECONDS)
     return None
 
 
@@ -313,33 +314,6 @@ def _failures(conn: sa.Connection, dataset: int) -> tuple[Failure, ...]:
             SELECT 1 FROM shard h WHERE h.work_unit_id = u.id AND h.state NOT IN ('complete', 'verified'))
         ORDER BY a.id DESC LIMIT ?2"""
     return tuple(Failure(*row) for row in query(conn, sql, (dataset, LAST_FAILURES)))
-
-
-def _pace(conn: sa.Connection, dataset: int, pending: int) -> Pace | None:
-    sql = """
-        SELECT a.started_at, max(coalesce(a.ended_at, a.started_at), coalesce(max(h.completed_at), '')),
-               coalesce(sum(h.planned), 0)
-        FROM attempt a
-        LEFT JOIN shard h ON h.dataset_id = a.dataset_id AND h.attempt_id = a.id
-                         AND h.state IN ('complete', 'verified')
-        WHERE a.dataset_id = ? GROUP BY a.id ORDER BY 2 DESC"""
-    begin = end = None
-    images = 0
-    for started, ended, done in query(conn, sql, (dataset,)):
-        if begin is None or end is None:
-            begin, end = _time(started), _time(ended)
-        elif (begin - _time(ended)).total_seconds() > RUN_GAP:
-            break
-        begin = min(begin, _time(started))
-        images += done
-    if begin is None or end is None or not images:
-        return None
-    seconds = max(1.0, (end - begin).total_seconds())
-    return Pace(images, seconds, images / seconds, pending * seconds / images)
-
-
-def _time(timestamp: str) -> datetime:
-    return datetime.fromisoformat(timestamp.replace("Z", "+00:00"))
 
 
 def _next_steps(name: str, splits: Sequence[SplitStatus], worker: Worker | None) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 -- row: a shard that has to be written again
 -- empty: may
 -- invariant: no
+-- when: every shard that was found damaged has been written again
 
 SELECT d.name AS dataset, h.number AS shard, p.name AS split, printf('shard-%06d.tar', h.ordinal) AS file, h.state, h.detail
 FROM shard h

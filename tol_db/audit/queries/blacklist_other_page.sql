@@ -3,6 +3,7 @@
 -- row: an entry and the image that it names
 -- empty: may
 -- invariant: no
+-- when: EOL has merged or split no page of a listed image
 
 SELECT b.name AS blacklist, e.value AS entry, e.page_id AS entry_page_id, x.page_id AS image_page_id, v.treeoflife_id
 FROM blacklist_entry e

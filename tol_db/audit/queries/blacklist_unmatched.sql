@@ -3,6 +3,7 @@
 -- row: an entry
 -- empty: may
 -- invariant: no
+-- when: every entry names an image or a label of this database
 
 SELECT b.name AS blacklist, e.kind, e.value AS entry,
        CASE WHEN e.kind = 'image' AND e.content_id IS NULL AND e.treeoflife_id IS NULL THEN 'holds no id'

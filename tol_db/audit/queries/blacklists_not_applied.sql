@@ -3,6 +3,7 @@
 -- row: a blacklist and a dataset
 -- empty: may
 -- invariant: no
+-- when: each dataset applies all blacklists, and none came later
 
 SELECT d.name AS dataset, b.name AS blacklist,
        CASE WHEN d.blacklist_policy = 'all' THEN 'came after the plan' ELSE 'left aside by the plan' END AS why,

@@ -3,6 +3,7 @@
 -- row: a state within a source and a kind of container
 -- empty: may
 -- invariant: no
+-- when: no container is known
 
 SELECT s.key AS source, c.kind, c.state, count(*) AS containers, sum(c.members) AS members, sum(c.bytes) AS bytes,
        max(c.detail) AS detail

@@ -3,6 +3,7 @@
 -- row: a reason within a split of a dataset
 -- empty: may
 -- invariant: no
+-- when: the plans left nothing out
 
 SELECT d.name AS dataset, p.name AS split, o.name AS reason, x.images, o.meaning
 FROM (

@@ -3,6 +3,7 @@
 -- row: a file
 -- empty: may
 -- invariant: no
+-- when: every member of the scanned containers is an image of the database
 
 SELECT s.key AS source, c.path AS container, t.member AS file, t.bytes, t.reason
 FROM stray_member t

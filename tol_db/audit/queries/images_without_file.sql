@@ -3,6 +3,7 @@
 -- row: an image
 -- empty: may
 -- invariant: no
+-- when: every image was found where it should be
 
 SELECT v.source, v.treeoflife_id, v.container AS expected_in, c.state AS container_state, v.member AS file
 FROM v_image v

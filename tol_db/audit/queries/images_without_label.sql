@@ -3,6 +3,7 @@
 -- row: an image
 -- empty: may
 -- invariant: no
+-- when: every image has a name
 
 SELECT v.source, v.treeoflife_id, v.container, v.member AS file, v.eol_page_id
 FROM v_image v

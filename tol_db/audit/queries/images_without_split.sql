@@ -3,6 +3,7 @@
 -- row: an image
 -- empty: may
 -- invariant: no
+-- when: the splits cover all images
 
 SELECT v.source, v.treeoflife_id, v.container, v.member AS file
 FROM image i

@@ -3,6 +3,7 @@
 -- row: a shard that `materialize` will write
 -- empty: may
 -- invariant: no
+-- when: every shard is written
 
 SELECT d.name AS dataset, u.number AS unit, h.number AS shard, p.name AS split, printf('shard-%06d.tar', h.ordinal) AS file, h.state, h.planned AS images
 FROM shard h

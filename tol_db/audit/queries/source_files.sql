@@ -3,6 +3,7 @@
 -- row: a file
 -- empty: may
 -- invariant: no
+-- when: nothing was ingested
 
 SELECT f.kind, s.key AS source, f.root, f.path, f.bytes, f.rows_read AS "rows", f.read_at, f.outcome, f.detail,
        lower(hex(f.sha256)) AS sha256

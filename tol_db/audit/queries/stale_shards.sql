@@ -3,6 +3,7 @@
 -- row: a shard, with how many of its images changed
 -- empty: may
 -- invariant: no
+-- when: no label, file or blacklist has changed since the plan
 
 SELECT d.name AS dataset, p.name AS split, printf('shard-%06d.tar', h.ordinal) AS file, h.state,
        sum(n.relabelled) AS relabelled, sum(n.without_file) AS without_file,

@@ -3,6 +3,8 @@
 -- row: a pair of images
 -- empty: may
 -- invariant: no
+-- when: no picture is on both sides of a split
+-- slow: some fifteen seconds at ten million images: each digest of the larger side is looked up among those of the smaller
 
 WITH RECURSIVE
     line(split_id, ancestor_id) AS (

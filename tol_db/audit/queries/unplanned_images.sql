@@ -3,6 +3,7 @@
 -- row: an image and the split of a dataset that it is missing from
 -- empty: may
 -- invariant: no
+-- when: no image came after the plan
 
 SELECT d.name AS dataset, p.name AS split, v.source, v.treeoflife_id
 FROM dataset_split t
