@@ -149,6 +149,7 @@ _LAZY = {
     "verify": ("tol_db.cli.verify:verify", "Check that the shards are what the database says."),
     "dataset": ("tol_db.cli.dataset:dataset", "List, move or remove datasets."),
     "report": ("tol_db.cli.report:report", "Status, summary, one image, audits."),
+    "browse": ("tol_db.cli.browse:browse", "Look at the database in a web browser, read-only."),
     "export": ("tol_db.cli.export:export", "Catalog and sizes for training code."),
 }
 
