@@ -139,7 +139,8 @@ def _only_our_plugins() -> None:
     for installed, _ in list(pm.list_plugin_distinfo()):
         if pm.is_registered(installed):
             pm.unregister(installed)
-    pm.get_plugin("datasette.handle_exception").rich = None  # or a page that is not there prints the locals of every frame
+    # or each page that is not there prints the locals of every frame
+    pm.get_plugin("datasette.handle_exception").rich = None
     if not pm.is_registered(plugin):
         pm.register(plugin, "tol_db")
 

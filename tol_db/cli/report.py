@@ -77,9 +77,10 @@ def image(settings: Settings, key: str, json_: bool) -> None:
       tol-db report image 4696417_6319736
     """
     from tol_db.report.image import image_text, look_up
+    from tol_db.report.tables import terminal_width
 
-    found = look_up(opened(settings, readonly=True), key)
-    click.echo(as_json(found) if json_ else "\n\n".join(map(image_text, found)))
+    found, width = look_up(opened(settings, readonly=True), key), terminal_width()
+    click.echo(as_json(found) if json_ else "\n\n".join(image_text(each, width) for each in found))
 
 
 @report.command()
