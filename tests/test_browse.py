@@ -279,6 +279,19 @@ def test_keys_that_no_index_leads_along_are_not_counted(browser: Browser) -> Non
     assert "/tol/image?container_id=9" in get(browser, "/tol/container/9").text
 
 
+def test_tables_of_millions_are_shown_without_being_counted(
+    browser: Browser, written: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = one(written, "SELECT count(*) FROM image")[0]
+    assert f"<h3>{images:,} rows" in re.sub(r"\s+", " ", get(browser, "/tol/image").text)
+    monkeypatch.setattr("tol_db.browse.app.COUNTED", 50)
+    page = get(browser, "/tol/image").text
+    assert f"{images:,} rows" not in page
+    assert "treeoflife_id=" in page
+    counts = {table["name"]: table["count"] for table in get(browser, "/tol.json").json()["tables"]}
+    assert (counts["image"], counts["blacklist"]) == (None, 1)
+
+
 def test_a_database_that_we_may_not_write_is_read_and_nothing_is_made_beside_it(written: Path) -> None:
     with folder_for_all() as top:
         folder = top / "archive"

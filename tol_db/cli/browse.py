@@ -29,7 +29,7 @@ _HOST = "127.0.0.1"
 @click.option(
     "--time-limit",
     type=click.FloatRange(0.1, 3600),
-    default=20.0,
+    default=60.0,
     show_default=True,
     help="Seconds that a query may take.",
 )
