@@ -125,9 +125,9 @@ def schema_page() -> str:
     parts = [
         "# All tables",
         _NOTE,
-        "[schema.md](../schema.md) tells how they hang together. Keys are marked 🔑; an arrow names what a column "
+        "[schema.md](../schema.md) tells how they hang together. An arrow names what a column "
         "points to. Every table stands in `tol_db/db/models.py`.",
-        "![The tables and what points to what](schema.svg)",
+        "[![The tables and what points to what](schema.svg)](schema.svg)",
     ]
     for heading, names in _sections().items():
         parts.append(f"## {heading.capitalize()}")
@@ -145,7 +145,7 @@ def _table(table: sa.Table, model: type[models.Base]) -> Iterator[str]:
     for column in table.columns:
         points = ", ".join(f"→ [{k.column.table.name}](#{k.column.table.name})" for k in column.foreign_keys)
         marks = " ".join(
-            filter(None, ("🔑" if column.primary_key else "", "" if column.nullable else "NOT NULL", points))
+            filter(None, ("**key**" if column.primary_key else "", "" if column.nullable else "NOT NULL", points))
         )
         rows.append(f"| `{column.name}` | {column.type} | {marks} | {_text(column.comment or '')} |")
     yield "\n".join(rows)

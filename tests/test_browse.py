@@ -10,6 +10,7 @@ import os
 import re
 import signal
 import sqlite3
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from datasette.plugins import pm
 from PIL import Image
 
@@ -29,6 +31,7 @@ from tol_db.browse.app import Browser, browsing
 from tol_db.browse.labels import LABELS
 from tol_db.browse.pictures import picture
 from tol_db.browse.queries import canned_queries
+from tol_db.cli import cli
 from tol_db.db.models import Base
 
 
@@ -353,3 +356,9 @@ def test_a_file_that_is_not_ours_is_not_served(tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / "other.sqlite").execute("CREATE TABLE t (x)").connection.close()
     assert "not a tol-db database" in tol_db(tmp_path / "other.sqlite", "browse", expect=65).stderr
     assert "no such database" in tol_db(tmp_path / "none.sqlite", "browse", expect=66).stderr
+
+
+def test_without_the_extra_it_says_how_to_get_it(written: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    done = CliRunner().invoke(cli, ["--db", str(written), "browse"])
+    assert (done.exit_code, "pip install 'tol-db[browse]'" in done.output) == (1, True)

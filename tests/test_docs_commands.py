@@ -40,6 +40,7 @@ def test_every_example_in_a_help_text_can_be_parsed(path: tuple[str, ...], comma
     for words in called:
         _require(words, examples)
     assert any(words[: len(path)] == list(path) for words in called)
+    assert ("Examples:" in command.help) == (len(examples.strip().splitlines()) > 1)
 
 
 def _require(words: list[str], where: str) -> None:

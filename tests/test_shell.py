@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -12,6 +13,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import click
 import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner
@@ -232,6 +234,19 @@ def test_a_run_that_was_cut_off_is_put_right_before_it_is_looked_at(demo_db: Pat
     subprocess.run([sys.executable, "-c", code, str(demo_db)], check=True)
     assert Path(f"{demo_db}-wal").stat().st_size
     assert dict(look(demo_db).facts)["blacklists"] == "renamed"
+
+
+# ------------------------------------------------------------------ help
+
+
+def test_values_have_the_same_names_in_every_command() -> None:
+    from tests.test_house import commands
+
+    for path, command in commands():
+        ctx = click.Context(command, info_name=" ".join(path))
+        told = command.get_help(ctx)
+        assert not re.search(r"--\S+ (INTEGER|FLOAT)", told), path
+        assert "--dataset TEXT" not in told, path
 
 
 # ------------------------------------------------------------------ did you mean

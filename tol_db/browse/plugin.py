@@ -89,8 +89,8 @@ def _thumbnail(row: Any, position: int) -> Markup | None:
     if outcome not in (_WRITTEN, _WRITTEN.label) or not isinstance(shard, int):
         return None
     return Markup(
-        '{1}<br><a href="/-/sample/{0}/{1}.jpg"><img src="/-/sample/{0}/{1}.jpg" loading="lazy" height="112" '
-        'alt="sample at position {1}"></a>'
+        '{1}<br><a href="/-/sample/{0}/{1}.jpg"><img src="/-/sample/{0}/{1}.jpg" loading="lazy" '
+        'style="height:112px;max-width:none" alt="sample at position {1}"></a>'
     ).format(shard, position)
 
 

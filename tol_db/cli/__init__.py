@@ -45,6 +45,7 @@ class LazyGroup(click.Group):
             return super().get_command(ctx, cmd_name)
         module, _, attribute = self.lazy[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
+        _name_values(command)
         if COMPLETE in os.environ:
             from tol_db.cli import completion
 
@@ -64,6 +65,25 @@ class LazyGroup(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in self.lazy.items()])
+
+
+_NAMED = ("--dataset", "--split", "--blacklist", "--recipe")
+
+
+def _name_values(command: click.Command) -> None:
+    """Say NAME and N in usage where click would say TEXT and INTEGER RANGE: the same words in every command."""
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            _name_values(each)
+    for option in command.params:
+        if not isinstance(option, click.Option) or option.metavar is not None or option.is_flag:
+            continue
+        if isinstance(option.type, click.types.IntParamType):
+            option.metavar = "N"
+        elif isinstance(option.type, click.types.FloatParamType):
+            option.metavar = "X"
+        elif isinstance(option.type, click.types.StringParamType) and set(option.opts) & set(_NAMED):
+            option.metavar = "NAME"
 
 
 class RootGroup(LazyGroup):
@@ -166,9 +186,9 @@ _LAZY = {
     "verify": ("tol_db.cli.verify:verify", "Check that the shards are what the database says."),
     "dataset": ("tol_db.cli.dataset:dataset", "List, move or remove datasets."),
     "report": ("tol_db.cli.report:report", "Status, summary, one image, audits."),
-    "completion": ("tol_db.cli.completion:completion", "Print the script that completes words in a shell."),
-    "browse": ("tol_db.cli.browse:browse", "Look at the database in a web browser, read-only."),
     "export": ("tol_db.cli.export:export", "Catalog and sizes for training code."),
+    "browse": ("tol_db.cli.browse:browse", "Look at the database in a web browser, read-only."),
+    "completion": ("tol_db.cli.completion:completion", "Print the script that completes words in a shell."),
 }
 
 

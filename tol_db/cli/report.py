@@ -33,7 +33,7 @@ def status(settings: Settings, name: str | None, check: bool, json_: bool) -> No
     """Say where each dataset stands, how fast it goes, what failed, and what to run next.
 
     \b
-    Example:
+    Examples:
       tol-db report status
       tol-db report status --dataset tol --check
     """
@@ -72,7 +72,7 @@ def image(settings: Settings, key: str, json_: bool) -> None:
     ID is a TreeOfLife id, EOL's CONTENT_PAGE (or the old file name that begins with it), or a file name.
 
     \b
-    Example:
+    Examples:
       tol-db report image 4fc66dc8-8d28-4e78-bdb0-2db44ebd7496
       tol-db report image 4696417_6319736
     """
@@ -98,7 +98,7 @@ def audit(
     """Ask the database questions; without a NAME, list them. Exits 1 when one that must be empty is not.
 
     \b
-    Example:
+    Examples:
       tol-db report audit
       tol-db report audit images_without_file --limit 5
       tol-db report audit unplanned_images --csv > unplanned.csv
