@@ -17,7 +17,7 @@ from tol_db.blacklist import blacklisted_images, blacklisted_labels
 from tol_db.db.base import Outcome
 from tol_db.db.bulk import query, scalar
 from tol_db.db.engine import raw
-from tol_db.errors import UsageError
+from tol_db.errors import UsageError, did_you_mean
 
 Mask = npt.NDArray[np.bool_]
 NOT_LOCATED = -1
@@ -78,7 +78,7 @@ def load_splits(conn: sa.Connection, names: Sequence[str]) -> tuple[Split, ...]:
     for name in names:
         if name not in known:
             there = ", ".join(known) if known else "none; `tol-db ingest tol10m` or `tol-db split` makes them"
-            raise UsageError(f"no split {name!r}", hint=f"splits: {there}")
+            raise UsageError(f"no split {name!r}", hint=did_you_mean(name, known, f"splits: {there}"))
     if len(set(names)) != len(names):
         raise UsageError("a split is named twice", hint="name each --split once")
     return tuple(known[name] for name in names)
@@ -93,7 +93,8 @@ def load_blacklists(conn: sa.Connection, names: Sequence[str] | None) -> tuple[i
     known = dict(query(conn, "SELECT name, id FROM blacklist ORDER BY id"))
     for name in names or ():
         if name not in known:
-            raise UsageError(f"no blacklist {name!r}", hint=f"blacklists: {', '.join(known) or 'none'}")
+            there = f"blacklists: {', '.join(known) or 'none'}"
+            raise UsageError(f"no blacklist {name!r}", hint=did_you_mean(name, known, there))
     return tuple(known.values()) if names is None else tuple(dict.fromkeys(known[name] for name in names))
 
 

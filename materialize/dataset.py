@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from materialize.recipe import Recipe, digest, library_versions
 from materialize.root import Marker
 from tol_db.db.bulk import query
-from tol_db.errors import RecipeChanged, UsageError
+from tol_db.errors import RecipeChanged, UsageError, did_you_mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def load_dataset(conn: sa.Connection, name: str | None) -> Dataset:
         raise UsageError("there are several datasets", hint=f"name one with --dataset: {', '.join(names)}")
     name = names[0] if name is None else name  # "" is a name too, and hardly that of the first one
     if name not in names:
-        raise UsageError(f"no dataset {name!r}", hint=f"datasets: {', '.join(names)}")
+        raise UsageError(f"no dataset {name!r}", hint=did_you_mean(name, names, f"datasets: {', '.join(names)}"))
     row = next(
         query(
             conn,

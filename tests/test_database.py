@@ -25,8 +25,9 @@ from tol_db.db.base import OUTCOME_MEANING, REVISIONS, Outcome
 from tol_db.db.bulk import changes
 from tol_db.db.engine import Database, open_database, raw, revision_of
 from tol_db.db.filesystem import filesystem_of
-from tol_db.db.migrate import backup, init, move, scripts_folder, upgrade
+from tol_db.db.migrate import backup, init, move, upgrade
 from tol_db.db.models import Base
+from tol_db.db.scripts import newest_revision, scripts_folder
 from tol_db.errors import (
     CannotWrite,
     InputMissing,
@@ -265,6 +266,7 @@ def test_an_upgrade_waits_for_the_write_lock_and_then_says_who_to_wait_for(
 def test_the_known_revisions_are_the_migration_scripts() -> None:
     scripts = ScriptDirectory(str(scripts_folder()))
     assert tuple(reversed([script.revision for script in scripts.walk_revisions()])) == REVISIONS
+    assert newest_revision() == REVISIONS[-1]
 
 
 def test_models_and_migrations_make_the_same_schema(db: Path) -> None:

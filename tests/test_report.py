@@ -152,7 +152,7 @@ def test_the_size_of_a_split_that_the_dataset_has_not_makes_nothing_unplanned(db
 def test_an_unknown_dataset_is_refused_and_the_known_are_named(untouched: Database) -> None:
     with pytest.raises(UsageError, match="no dataset 'tool'") as caught:
         status(untouched, "tool")
-    assert caught.value.hint == "datasets: tol"
+    assert caught.value.hint == "did you mean tol? datasets: tol"
     assert "datasets: tol" in tol_db(untouched.path, "report", "status", "--dataset", "x", expect=2).stderr
 
 

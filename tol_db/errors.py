@@ -26,12 +26,22 @@ The codes 65, 66, 73 and 75 are those of sysexits.h.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 
 def printed(text: str) -> str:
     """A text that may hold what a stranger wrote, as a terminal may get it: one line, control signs escaped."""
     return text if text.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
+def did_you_mean(name: str, known: Iterable[str], otherwise: str) -> str:
+    """A hint for a name that is not there: those that look like it, if any, and then ``otherwise``."""
+    import difflib
+
+    by_lower = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(name.lower(), by_lower, n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(by_lower[each] for each in close)}? {otherwise}" if close else otherwise
 
 
 class TolDbError(Exception):

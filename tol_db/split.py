@@ -27,7 +27,7 @@ import sqlalchemy as sa
 
 from tol_db.db.bulk import changes, query, scalar, utc_now
 from tol_db.db.engine import Database, raw
-from tol_db.errors import NameTaken, UsageError
+from tol_db.errors import NameTaken, UsageError, did_you_mean
 
 By = Literal["image", "taxon"]
 
@@ -154,8 +154,9 @@ def find(conn: sa.Connection, name: str) -> Policy:
     """
     for row in query(conn, _ROWS + " WHERE name = ?", (name,)):
         return Policy(*row)
-    exist = ", ".join(policy.name for policy in policies(conn)) or "none yet"
-    raise UsageError(f"no split {name!r}", hint=f"splits that exist: {exist}")
+    names = [policy.name for policy in policies(conn)]
+    there = f"splits that exist: {', '.join(names) or 'none yet'}"
+    raise UsageError(f"no split {name!r}", hint=did_you_mean(name, names, there))
 
 
 def require_free(conn: sa.Connection, name: str) -> None:

@@ -7,7 +7,6 @@ shell. The keys are title, answers, row, empty (must, may) and invariant (yes, n
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,7 +17,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from tol_db.db.engine import raw
-from tol_db.errors import UsageError
+from tol_db.errors import UsageError, did_you_mean
 
 _KEYS = ("title", "answers", "row", "empty", "invariant")
 _MORE_KEYS = ("when", "slow")
@@ -134,9 +133,7 @@ def find(name: str) -> Audit:
     audits = {audit.name: audit for audit in _load()}
     if name in audits:
         return audits[name]
-    close = difflib.get_close_matches(name, audits, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(close)}?" if close else "`tol-db report audit` lists them"
-    raise UsageError(f"no audit {name!r}", hint=hint)
+    raise UsageError(f"no audit {name!r}", hint=did_you_mean(name, audits, "`tol-db report audit` lists them"))
 
 
 def run(conn: sa.Connection, audit: Audit, limit: int | None = None) -> AuditResult:

@@ -20,7 +20,10 @@ from typing import Any, NoReturn
 import click
 
 from tol_db import __version__, progress, settings
-from tol_db.errors import CannotWrite, Interrupted, TolDbError, printed
+from tol_db.errors import CannotWrite, Interrupted, TolDbError, UsageError, printed
+
+COMPLETE = "_TOL_DB_COMPLETE"
+"""Set by the scripts of `tol-db completion`; with it tol-db prints what could come next, and does nothing else."""
 
 
 class LazyGroup(click.Group):
@@ -42,11 +45,45 @@ class LazyGroup(click.Group):
             return super().get_command(ctx, cmd_name)
         module, _, attribute = self.lazy[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
+        _name_values(command)
+        if COMPLETE in os.environ:
+            from tol_db.cli import completion
+
+            completion.prepare(command, ctx.info_name or "", cmd_name)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if ctx.resilient_parsing or name.startswith("-") or self.get_command(ctx, name) is not None:
+            return super().resolve_command(ctx, args)
+        from tol_db.cli import mistyped
+
+        raise UsageError(f"no command {name!r}", hint=mistyped.command(self, ctx, name))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in self.lazy.items()])
+
+
+_NAMED = ("--dataset", "--split", "--blacklist", "--recipe")
+
+
+def _name_values(command: click.Command) -> None:
+    """Say NAME and N in usage where click would say TEXT and INTEGER RANGE: the same words in every command."""
+    if isinstance(command, click.Group):
+        for each in command.commands.values():
+            _name_values(each)
+    for option in command.params:
+        if not isinstance(option, click.Option) or option.metavar is not None or option.is_flag:
+            continue
+        if isinstance(option.type, click.types.IntParamType):
+            option.metavar = "N"
+        elif isinstance(option.type, click.types.FloatParamType):
+            option.metavar = "X"
+        elif isinstance(option.type, click.types.StringParamType) and set(option.opts) & set(_NAMED):
+            option.metavar = "NAME"
 
 
 class RootGroup(LazyGroup):
@@ -152,12 +189,15 @@ _LAZY = {
     "dataset": ("tol_db.cli.dataset:dataset", "List, move or remove datasets."),
     "report": ("tol_db.cli.report:report", "Status, summary, one image, audits, duplicates, licences."),
     "export": ("tol_db.cli.export:export", "Catalog and sizes for training code."),
+    "browse": ("tol_db.cli.browse:browse", "Look at the database in a web browser, read-only."),
+    "completion": ("tol_db.cli.completion:completion", "Print the script that completes words in a shell."),
 }
 
 
 @click.group(
     cls=RootGroup,
     lazy=_LAZY,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.option(
@@ -171,6 +211,8 @@ _LAZY = {
 @click.pass_context
 def cli(ctx: click.Context, db: Path | None, config: Path | None, quiet: bool) -> None:
     """The metadata database and shard materializer of Tree-of-Life-scale image datasets.
+
+    Without a command: what state the database is in, and what one would do next.
 
     \b
     The main path:
@@ -186,7 +228,13 @@ def cli(ctx: click.Context, db: Path | None, config: Path | None, quiet: bool) -
     73 cannot write, 75 interrupted (run again).
     """
     progress.be_quiet(quiet)
+    if os.environ.get("NO_COLOR"):  # no-color.org
+        ctx.color = False
     ctx.obj = settings.load(database=db, config=config)
+    if ctx.invoked_subcommand is None:
+        from tol_db.cli.state import show
+
+        show(ctx.obj, named=db)
 
 
 def main() -> NoReturn:

@@ -44,7 +44,7 @@ def audit(
     """Ask the database questions; without a NAME, list them. Exits 1 when one that must be empty is not.
 
     \b
-    Example:
+    Examples:
       tol-db report audit
       tol-db report audit images_without_file --limit 5
       tol-db report audit unplanned_images --csv > unplanned.csv

@@ -17,7 +17,7 @@ def init(settings: Settings) -> None:
     """Make a new, empty database.
 
     \b
-    Example:
+    Examples:
       tol-db init
       tol-db --db /data/tol.sqlite init
     """
@@ -36,7 +36,7 @@ def upgrade(settings: Settings, to: str | None) -> None:
     While a run works on a dataset of it, nothing is moved and the exit code is 75.
 
     \b
-    Example:
+    Examples:
       tol-db backup before.sqlite
       tol-db upgrade
     """

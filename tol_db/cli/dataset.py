@@ -6,7 +6,6 @@ from pathlib import Path
 
 import click
 
-from tol_db import datasets
 from tol_db.cli.options import as_json, db_settings, opened
 from tol_db.settings import Settings
 
@@ -26,6 +25,8 @@ def list_(settings: Settings, json_: bool) -> None:
     Example:
       tol-db dataset list
     """
+    from tol_db import datasets
+
     lines = datasets.list_datasets(opened(settings, readonly=True))
     if json_:
         click.echo(as_json(lines))
@@ -51,6 +52,8 @@ def move(settings: Settings, name: str, target: Path) -> None:
     Example:
       tol-db dataset move tol /blue/group/shards
     """
+    from tol_db import datasets
+
     done = datasets.move(opened(settings), name, target)
     click.echo(f"{name}: {done}: {target.absolute()}")
 
@@ -67,6 +70,8 @@ def remove(settings: Settings, name: str, files: bool, yes: bool) -> None:
     Example:
       tol-db dataset remove trial --files
     """
+    from tol_db import datasets
+
     database = opened(settings)
     if not yes:
         click.confirm(f"remove dataset {name!r}{' and its shards' if files else ''}?", abort=True)

@@ -34,20 +34,24 @@ SPLITS = ("train", "val", "train_small")
     help="What a sample is.",
 )
 @click.option("--workers", type=click.IntRange(1, 64), help="Processes.  [default: cores]")
-def demo(folder: Path, images: int, recipe: str, workers: int | None) -> None:
+@click.option("--tree-only", is_flag=True, help="Draw the raw tree, and leave the rest to you (docs/tutorial.md).")
+def demo(folder: Path, images: int, recipe: str, workers: int | None, tree_only: bool) -> None:
     """Make a small raw tree in FOLDER and take it all the way to shards, a catalog and a status report.
 
     The pictures are generated (drawn by a program); the names of taxa are real. No network is used. Run it
     again: everything that is done already is found done.
 
     \b
-    Example:
+    Examples:
       tol-db demo /tmp/tol-db-demo
+      tol-db demo sandbox --images 60 --tree-only
     """
     raw = folder / "raw"
     with progress.track("drawing specimens", total=images) as tracker:
         tree = demo_tree.make_demo_tree(raw, images=images, on_image=lambda: tracker.advance())
     click.echo(f"a raw tree of {tree.images} generated pictures lies in {raw}")
+    if tree_only:
+        return
     database, shards, catalog = folder / "tol.sqlite", folder / "shards", folder / "catalog.csv"
     if not database.exists():
         _run(database, "init")
@@ -75,6 +79,7 @@ def demo(folder: Path, images: int, recipe: str, workers: int | None) -> None:
         f"  {database}: the database; try",
         f"    tol-db --db {database} report summary",
         f"    tol-db --db {database} report audit exclusions_by_reason",
+        f"    tol-db --db {database} browse --open",
     ):
         click.echo(line)
 

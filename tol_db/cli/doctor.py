@@ -19,7 +19,7 @@ def doctor(settings: Settings, json_: bool) -> None:
     images it takes a few minutes.
 
     \b
-    Example:
+    Examples:
       tol-db doctor
       tol-db --db /data/tol.sqlite doctor --json
     """

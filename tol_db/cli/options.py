@@ -6,18 +6,22 @@ import json
 import re
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from tol_db.db.engine import Database, open_database
 from tol_db.settings import Settings
+
+if TYPE_CHECKING:  # help and completion need no SQLAlchemy, which takes long to import
+    from tol_db.db.engine import Database
 
 db_settings = click.make_pass_decorator(Settings)
 """Passes the :class:`Settings` that the root group loaded."""
 
 
 def opened(settings: Settings, *, readonly: bool = False) -> Database:
+    from tol_db.db.engine import open_database
+
     return open_database(settings.database, readonly=readonly)
 
 

@@ -10,7 +10,7 @@ import click
 from click.core import ParameterSource
 
 from tol_db.cli.options import as_json, db_settings, opened
-from tol_db.errors import UsageError
+from tol_db.errors import UsageError, did_you_mean
 from tol_db.progress import amount
 from tol_db.settings import Settings
 
@@ -158,8 +158,9 @@ def _recipe(settings: Settings, name: str, size: str | None, quality: int | None
             raise UsageError(f"[recipe.{name}]: base = {base!r}", hint=f"one of {', '.join(BUILT_IN)}")
         recipe = BUILT_IN[base].with_(name=name, **table)
     else:
-        known = ", ".join([*BUILT_IN, *settings.recipes])
-        raise UsageError(f"no recipe {name!r}", hint=f"recipes: {known}; [recipe.NAME] in tol-db.toml adds one")
+        known = [*BUILT_IN, *settings.recipes]
+        there = f"recipes: {', '.join(known)}; [recipe.NAME] in tol-db.toml adds one"
+        raise UsageError(f"no recipe {name!r}", hint=did_you_mean(name, known, there))
     if size is not None:
         sides = re.fullmatch(r"([0-9]{1,9})x([0-9]{1,9})", size)
         if sides is None:

@@ -38,7 +38,7 @@ def status(
     something has changed, and with --json the whole status on a line.
 
     \b
-    Example:
+    Examples:
       tol-db report status
       tol-db report status --dataset tol --check
       tol-db report status --watch --interval 10
@@ -88,14 +88,15 @@ def image(settings: Settings, key: str, json_: bool) -> None:
     ID is a TreeOfLife id, EOL's CONTENT_PAGE (or the old file name that begins with it), or a file name.
 
     \b
-    Example:
+    Examples:
       tol-db report image 4fc66dc8-8d28-4e78-bdb0-2db44ebd7496
       tol-db report image 4696417_6319736
     """
     from tol_db.report.image import image_text, look_up
+    from tol_db.report.tables import terminal_width
 
-    found = look_up(opened(settings, readonly=True), key)
-    click.echo(as_json(found) if json_ else "\n\n".join(map(image_text, found)))
+    found, width = look_up(opened(settings, readonly=True), key), terminal_width()
+    click.echo(as_json(found) if json_ else "\n\n".join(image_text(each, width) for each in found))
 
 
 @report.command()
@@ -109,7 +110,7 @@ def duplicates(settings: Settings, name: str | None, limit: int, json_: bool) ->
     """Count pictures that stand under several ids, within each split and in several, by the bytes that were read.
 
     \b
-    Example:
+    Examples:
       tol-db report duplicates
       tol-db report duplicates --dataset tol --limit 0
     """
@@ -137,7 +138,7 @@ def labels(
     name (matched, synonym, homonym-resolved, unmatched).
 
     \b
-    Example:
+    Examples:
       tol-db report labels
       tol-db report labels --list conflicting
       tol-db report labels --list unresolved --csv > unresolved.csv
@@ -157,7 +158,7 @@ def licences(settings: Settings, name: str | None, json_: bool) -> None:
     """Count the licences of each split, and in it of each source; and the images that have none of their own.
 
     \b
-    Example:
+    Examples:
       tol-db report licences
       tol-db report licences --dataset tol --json
     """

@@ -153,7 +153,7 @@ def status(settings: Settings, name: str | None, log_lines: int, json_: bool) ->
     Where SLURM does not answer, what the database and the folder of the receipts tell is told all the same.
 
     \b
-    Example:
+    Examples:
       tol-db slurm status --dataset tol
       tol-db slurm status --dataset tol --log-lines 20
     """

@@ -8,7 +8,6 @@ import click
 
 from tol_db.cli.options import db_settings, opened
 from tol_db.settings import Settings
-from tol_db.split import make_split
 
 
 @click.command()
@@ -47,6 +46,8 @@ def split(
       tol-db split train_small --fraction 0.1 --within train
       tol-db split unseen_species --fraction 0.05 --by taxon
     """
+    from tol_db.split import make_split
+
     result = make_split(
         opened(settings),
         name,

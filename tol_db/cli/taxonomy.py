@@ -24,7 +24,7 @@ def taxonomy() -> None:
     """Assemble taxonomies by priority; ask what became of names.
 
     \b
-    Example:
+    Examples:
       tol-db ingest taxonomy ncbi taxdump.tar.gz --name ncbi --priority 1
       tol-db ingest taxonomy darwin-core backbone.zip --name gbif --priority 2
       tol-db taxonomy assemble tol
@@ -70,7 +70,7 @@ def assemble(
     synonym, not-synonym, prune, move, fold, merge, flag, align, never-align.
 
     \b
-    Example:
+    Examples:
       tol-db taxonomy assemble tol
       tol-db taxonomy assemble tol --source ncbi --source gbif --previous tol --curation mend.tsv
     """
@@ -154,7 +154,7 @@ def prune(settings: Settings, name: str, keep: int) -> None:
     A version that an assembled taxonomy was made of stays until that one is pruned.
 
     \b
-    Example:
+    Examples:
       tol-db taxonomy prune tol
       tol-db taxonomy prune gbif@2023-08-28
     """

@@ -41,7 +41,7 @@ def report(
     """Count what a taxonomy holds, what became of each source's taxa, and which heuristic decided how often.
 
     \b
-    Example:
+    Examples:
       tol-db taxonomy report
       tol-db taxonomy report --list conflicts --csv --all > conflicts.csv
     """
@@ -104,7 +104,7 @@ def explain(settings: Settings, text: str, taxonomy: str | None, json_: bool) ->
     ID is one of the taxonomy, or one of its sources: ncbi:9606.
 
     \b
-    Example:
+    Examples:
       tol-db taxonomy explain "Laelia rosea"
       tol-db taxonomy explain gbif:2435098
     """

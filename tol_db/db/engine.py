@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -22,35 +21,14 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from tol_db.db.base import APPLICATION_ID, REVISIONS
+from tol_db.db.uri import file_uri as file_uri
+from tol_db.db.uri import log_beside
+from tol_db.db.uri import reading_uri as reading_uri
 from tol_db.errors import CannotWrite, InputMissing, Interrupted, NotADatabase, SchemaError, TolDbError
 
 MIN_SQLITE = (3, 34, 0)
 BUSY_SECONDS = 60
 CACHE_KIB = 64 * 1024
-
-
-def file_uri(path: Path, **parameters: str | int) -> str:
-    """A ``file:`` URI that SQLite opens, for a path with any characters in it."""
-    query = "&".join(f"{k}={v}" for k, v in parameters.items())
-    return f"file:{quote(os.fsencode(path.absolute()))}" + (f"?{query}" if query else "")
-
-
-def reading_uri(path: Path) -> str:
-    """A URI to read a database that is not to be changed; ``PRAGMA query_only`` has to see to that.
-
-    Where we may write, SQLite gets a connection that may: only such a one puts right what a crash left, checks
-    CHECK constraints, and removes the file of a write-ahead log's shared memory when it is closed. Where we may
-    not (an archive, a colleague's project), that file cannot be made, or would lock the owner out; the
-    database is then read as ``immutable``, which is right as long as no log lies beside it
-    (sqlite.org/wal.html, "Read-Only Databases").
-    """
-    if os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK):
-        return file_uri(path, mode="rw")
-    return file_uri(path, mode="ro") if _log_beside(path) else file_uri(path, mode="ro", immutable=1)
-
-
-def _log_beside(path: Path) -> bool:
-    return any(Path(f"{path}{suffix}").exists() for suffix in ("-wal", "-journal"))
 
 
 class Database:
@@ -223,7 +201,7 @@ def revision_of(path: Path) -> str:
     try:
         # a log may be what a crash left: then it has to be put right first; without one nothing is made beside
         # a database that may be refused
-        uri = reading_uri(path) if _log_beside(path) else file_uri(path, mode="ro", immutable=1)
+        uri = reading_uri(path) if log_beside(path) else file_uri(path, mode="ro", immutable=1)
         connection = sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)
         try:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()

@@ -22,23 +22,11 @@ from tol_db.db.engine import (
 )
 from tol_db.db.filesystem import filesystem_of
 from tol_db.db.holders import require_nobody
-from tol_db.errors import CannotWrite, InputMissing, NameTaken, NotADatabase, UsageError
+from tol_db.db.scripts import scripts_folder
+from tol_db.errors import CannotWrite, NameTaken, NotADatabase, UsageError
 
 if TYPE_CHECKING:
     from alembic.config import Config
-
-
-def scripts_folder() -> Path:
-    """The migration scripts: inside the package when installed, beside it in a checkout.
-
-    Raises:
-        InputMissing: neither is there.
-    """
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / "_migrations", package.parent / "migrations"):
-        if (folder / "env.py").is_file():
-            return folder
-    raise InputMissing(f"{package}: the migration scripts are missing", hint="install tol-db again")
 
 
 def _config(connection: object) -> Config:

@@ -303,8 +303,8 @@ def _placed(conn: sa.Connection, where: tuple[int, int, int], place: Place, labe
 # ------------------------------------------------------------------ as text
 
 
-def image_text(report: ImageReport) -> str:
-    """Everything, a name and a value a line."""
+def image_text(report: ImageReport, width: int | None = None) -> str:
+    """Everything, a name and a value a line, within ``width`` characters where a terminal sets it."""
     where, licence = report.location, report.licence
     pairs: list[tuple[str, object]] = [("source", report.source)]
     if report.eol_content_id is not None:
@@ -319,7 +319,7 @@ def image_text(report: ImageReport) -> str:
     pairs.append(("splits", ", ".join(report.splits) or "none"))
     pairs += [(f"blacklist {hit.blacklist}", f"names the {hit.kind}: {hit.entry}") for hit in report.blacklists]
     pairs += [(f"{place.dataset}/{place.split}", _place_text(place)) for place in report.places]
-    return f"image {report.treeoflife_id}\n{indented(named_values(pairs))}"
+    return f"image {report.treeoflife_id}\n{indented(named_values(pairs, None if width is None else width - 2))}"
 
 
 def _where(where: Location) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+import textwrap
+import unicodedata
 from collections.abc import Iterable, Sequence
 from shutil import get_terminal_size
 
@@ -36,8 +38,16 @@ def is_identifier(column: str) -> bool:
     return column.endswith("_id") or column in ("shard", "ordinal", "position", "unit", "number")
 
 
+def cells(text: str) -> int:
+    """Columns of a terminal that a text takes: a Chinese, Japanese or Korean sign two, a combining accent none."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(sign) in "WF" for sign in text)
+    return len(text) + wide - sum(unicodedata.combining(sign) > 0 for sign in text)
+
+
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], width: int | None = None) -> str:
-    """Rows under their headings, numbers to the right.
+    """Rows under their headings, numbers to the right; where even narrow columns do not fit, one value a line.
 
     Args:
         columns: headings.
@@ -57,18 +67,33 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], width: int |
         bool(kept) and all(isinstance(row[i], int | float) or row[i] is None for row in kept)
         for i in range(len(columns))
     ]
-    widths = [max(len(text) for text in (columns[i], *(row[i] for row in texts))) for i in range(len(columns))]
+    widths = [max(cells(text) for text in (columns[i], *(row[i] for row in texts))) for i in range(len(columns))]
     _shrink(widths, width)
+    if width is not None and kept and _taken(widths) > width:
+        return "\n\n".join(named_values(zip(columns, row, strict=True), width) for row in texts)
     lines = [_line(columns, widths, right), _line(["-" * size for size in widths], widths, right)]
     lines += [_line(row, widths, right) for row in texts]
     return "\n".join(lines)
 
 
-def named_values(pairs: Iterable[tuple[str, object]]) -> str:
-    """Names and values, one pair a line, the values under each other; those that are None are left out."""
+def named_values(pairs: Iterable[tuple[str, object]], width: int | None = None) -> str:
+    """Names and values, one pair a line, the values under each other; those that are None are left out.
+
+    Args:
+        pairs: names and values.
+        width: characters that a line may have; longer values go on in the next line. None: no limit.
+    """
     told = [(name, cell(value)) for name, value in pairs if value is not None]
     longest = max((len(name) for name, _ in told), default=0)
-    return "\n".join(f"{name:<{longest}}  {value}".rstrip() for name, value in told)
+    lines = []
+    for name, value in told:
+        room = None if width is None else max(NARROWEST, width - longest - 2)
+        parts = [value] if room is None or cells(value) <= room else textwrap.wrap(value, room)
+        lines += [
+            f"{head:<{longest}}  {part}".rstrip()
+            for head, part in zip([name, *[""] * len(parts)], parts, strict=False)
+        ]
+    return "\n".join(lines)
 
 
 def indented(text: str, by: int = 2) -> str:
@@ -88,16 +113,30 @@ def percent(part: int, whole: int) -> str:
 def _shrink(widths: list[int], width: int | None) -> None:
     if width is None:
         return
-    while sum(widths) + 2 * (len(widths) - 1) > width:
+    while _taken(widths) > width:
         widest = max(range(len(widths)), key=lambda i: widths[i])
         if widths[widest] <= NARROWEST:
             return
         widths[widest] -= 1
 
 
+def _taken(widths: Sequence[int]) -> int:
+    return sum(widths) + 2 * (len(widths) - 1)
+
+
+def _cut(text: str, size: int) -> str:
+    """A text that takes ``size`` columns at most."""
+    if cells(text) <= size:
+        return text
+    while cells(text) > size - 1:
+        text = text[: min(len(text) - 1, size - 1)]
+    return text + "…"
+
+
 def _line(texts: Sequence[str], widths: Sequence[int], right: Sequence[bool]) -> str:
     parts = []
     for text, size, to_right in zip(texts, widths, right, strict=True):
-        shown = text if len(text) <= size else text[: size - 1] + "…"
-        parts.append(shown.rjust(size) if to_right else shown.ljust(size))
+        shown = _cut(text, size)
+        blank = " " * (size - cells(shown))
+        parts.append(blank + shown if to_right else shown + blank)
     return "  ".join(parts).rstrip()

@@ -13,7 +13,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from tol_db.db.bulk import changes, insert_many, no_cycles, query, scalar, utc_now, without_indexes
-from tol_db.errors import InputError, UsageError
+from tol_db.errors import InputError, UsageError, did_you_mean
 from tol_db.taxonomy import flags
 from tol_db.taxonomy.assemble import Assembly
 from tol_db.taxonomy.decision import HOW
@@ -92,12 +92,14 @@ def find(conn: sa.Connection, text: str | None, kind: str | None = None) -> Stor
              AND (?3 IS NULL OR kind = ?3) ORDER BY id DESC LIMIT 1"""
     found = scalar(conn, sql, (name, version, kind))
     if found is None:
-        known = ", ".join(f"{n}@{v}" for n, v in query(conn, "SELECT name, version FROM taxonomy ORDER BY id"))
+        known = [f"{n}@{v}" for n, v in query(conn, "SELECT name, version FROM taxonomy ORDER BY id")]
         what = f"taxonomy {text!r}" if text else f"{kind or ''} taxonomy".strip()
-        verb = "assemble" if kind == "assembled" else "ingest"
-        raise UsageError(
-            f"no {what}", hint=f"known: {known}" if known else f"`tol-db {verb} --help` tells how to get one"
-        )
+        if not known:
+            hint = "`tol-db ingest taxonomy --help` tells how to get one"
+        else:
+            names = {one.partition("@")[0] for one in known} | set(known)
+            hint = did_you_mean(text or "", names, f"known: {', '.join(known)}")
+        raise UsageError(f"no {what}", hint=hint)
     return stored(conn, found)
 
 
