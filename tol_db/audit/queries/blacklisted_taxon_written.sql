@@ -15,7 +15,9 @@ FROM (
 ) AS m
 CROSS JOIN shard h ON h.id = m.shard_id
 CROSS JOIN v_dataset_blacklist l ON l.dataset_id = h.dataset_id
-CROSS JOIN v_blacklisted_label x ON x.label_id = m.label_id AND x.blacklist_id = l.blacklist_id
+-- the view is a union: merged with the outer query it would have all of this done once for each of its parts
+CROSS JOIN (SELECT blacklist_id, entry_id, label_id FROM v_blacklisted_label LIMIT -1) AS x
+    ON x.label_id = m.label_id AND x.blacklist_id = l.blacklist_id
 JOIN label t ON t.id = m.label_id
 JOIN dataset d ON d.id = h.dataset_id
 JOIN split p ON p.id = h.split_id
