@@ -132,6 +132,11 @@ class _Merge:
     def _place_group(self, node: int) -> None:
         """A group that the workspace does not have: new as a whole, put between, or not taken."""
         known, new = self._children(node)
+        above = self._nearest_aligned(node)
+        if known and above != NONE:
+            # below a node that aligns to what one of its ancestors aligned to: nothing can stand between the two
+            over = set(self._path(self.aligned_to[above]))
+            known = [other for other in known if other not in over]
         if not known:
             made = self._new(node, HOW_NUMBER["copied"])
             for child in new:
