@@ -97,6 +97,7 @@ class _Merge:
         self.ordered = np.argsort(alignment.image, kind="stable").astype(np.int32)
         self.ordered_images = alignment.image[self.ordered]
         self.new_nodes: list[int] = []
+        self.over_roots = False  # whether a group was put above a root of the workspace
         self.result = Merged(alignment.image, alignment.how)
 
     # ------------------------------------------------------------------ bottom up
@@ -145,7 +146,9 @@ class _Merge:
         spots = {self.parent[other] for other in known}
         if len(spots) == 1:
             spot = spots.pop()
-            if self._may_insert(node, spot):
+            circle = self.over_roots and any(self._within(spot, self.image[child]) for child in new)
+            if not circle and self._may_insert(node, spot):
+                self.over_roots |= spot == NONE
                 made = self._new(node, HOW_NUMBER["inserted"])
                 self.parent[made] = spot
                 for other in known:
@@ -180,6 +183,8 @@ class _Merge:
     def _hang(self, new: list[int], spot: int, *, out_of_place: bool) -> None:
         for child in new:
             image = self.image[child]
+            if self.over_roots and self._within(spot, image):
+                continue  # it was put above a root of the workspace, and so above this spot
             self.parent[image] = spot
             if out_of_place:
                 self.flags[image] |= _INCERTAE_SEDIS
