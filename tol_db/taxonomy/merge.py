@@ -233,7 +233,8 @@ class _Merge:
         for child in self.old_shape.children_of(spot).tolist():
             if not self.backed[child] or self.workspace.tree.flags[child] & OUT_OF_PLACE:
                 continue
-            low, high = np.searchsorted(self.ordered_images, [child, child + 1])
+            # keys of the array's own type: others would have numpy convert the whole array at each call
+            low, high = np.searchsorted(self.ordered_images, np.array([child, child + 1], np.int32))
             places = shape.place[self.ordered[low:high]]
             if not ((places >= begin) & (places < end)).any():
                 return False
