@@ -42,7 +42,7 @@ def sources(draw: st.DrawFn, idspace: str, *, most: int = 14) -> Given:
 
 SEVERAL = st.tuples(sources("one"), sources("two"), sources("three", most=6))
 
-economical = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+economical = settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def chain_above(found: Result, node: int) -> list[int]:

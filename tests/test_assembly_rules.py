@@ -70,6 +70,12 @@ def test_an_absorbed_group_is_told_with_where_its_members_went() -> None:
     assert decision.node == found.node["one:z"]
 
 
+def test_a_group_between_two_nodes_that_are_one_taxon_hangs_below_it() -> None:
+    two = given("two", "((x|genus|inner,n)Bus||b)x||outer")
+    assert assembled(given("one", "x"), two).newick() == "((n)Bus)x"
+    assert assembled(given("one", "(x)z"), two).newick() == "(((n)Bus)x)z"
+
+
 def test_what_is_incertae_sedis_moves_to_a_more_specific_place() -> None:
     one = given("one", "((a,b)x,(c,d)y,e)z", flags={"e": "incertae_sedis"})
     found = assembled(one, given("two", "((a,b,e)x,(c,d)y)z"))

@@ -41,7 +41,8 @@ class Alignment:
 
     def candidates(self, node: int) -> list[int]:
         """The candidates of a node, ascending."""
-        low, high = np.searchsorted(self.pairs.node, [node, node + 1])
+        # keys of the array's own type: others would have numpy convert the whole array at each call
+        low, high = np.searchsorted(self.pairs.node, np.array([node, node + 1], np.int32))
         return sorted(self.pairs.candidate[low:high].tolist())
 
 

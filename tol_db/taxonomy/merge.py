@@ -97,6 +97,7 @@ class _Merge:
         self.ordered = np.argsort(alignment.image, kind="stable").astype(np.int32)
         self.ordered_images = alignment.image[self.ordered]
         self.new_nodes: list[int] = []
+        self.over_roots = False  # whether a group was put above a root of the workspace
         self.result = Merged(alignment.image, alignment.how)
 
     # ------------------------------------------------------------------ bottom up
@@ -132,6 +133,11 @@ class _Merge:
     def _place_group(self, node: int) -> None:
         """A group that the workspace does not have: new as a whole, put between, or not taken."""
         known, new = self._children(node)
+        above = self._nearest_aligned(node)
+        if known and above != NONE:
+            # below a node that aligns to what one of its ancestors aligned to: nothing can stand between the two
+            over = set(self._path(self.aligned_to[above]))
+            known = [other for other in known if other not in over]
         if not known:
             made = self._new(node, HOW_NUMBER["copied"])
             for child in new:
@@ -140,7 +146,9 @@ class _Merge:
         spots = {self.parent[other] for other in known}
         if len(spots) == 1:
             spot = spots.pop()
-            if self._may_insert(node, spot):
+            circle = self.over_roots and any(self._within(spot, self.image[child]) for child in new)
+            if not circle and self._may_insert(node, spot):
+                self.over_roots |= spot == NONE
                 made = self._new(node, HOW_NUMBER["inserted"])
                 self.parent[made] = spot
                 for other in known:
@@ -175,6 +183,8 @@ class _Merge:
     def _hang(self, new: list[int], spot: int, *, out_of_place: bool) -> None:
         for child in new:
             image = self.image[child]
+            if self.over_roots and self._within(spot, image):
+                continue  # it was put above a root of the workspace, and so above this spot
             self.parent[image] = spot
             if out_of_place:
                 self.flags[image] |= _INCERTAE_SEDIS
@@ -223,7 +233,8 @@ class _Merge:
         for child in self.old_shape.children_of(spot).tolist():
             if not self.backed[child] or self.workspace.tree.flags[child] & OUT_OF_PLACE:
                 continue
-            low, high = np.searchsorted(self.ordered_images, [child, child + 1])
+            # keys of the array's own type: others would have numpy convert the whole array at each call
+            low, high = np.searchsorted(self.ordered_images, np.array([child, child + 1], np.int32))
             places = shape.place[self.ordered[low:high]]
             if not ((places >= begin) & (places < end)).any():
                 return False

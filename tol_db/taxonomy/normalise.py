@@ -156,8 +156,8 @@ def fold_siblings(source: SourceTaxonomy) -> None:
         order = np.lexsort((level, tree.name[level], parents))
         ordered, parents = level[order], parents[order]
         same = (parents[1:] == parents[:-1]) & (tree.name[ordered[1:]] == tree.name[ordered[:-1]])
-        firsts: list[int] = []
         last = NONE
+        firsts: list[int] = []
         for at in np.flatnonzero(same).tolist():
             if at != last + 1 or not firsts:
                 firsts = [int(ordered[at])]

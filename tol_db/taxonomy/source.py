@@ -74,7 +74,7 @@ class SourceTaxonomy:
         """The node of a row; of a folded one that which stands for it; -1 where it is not in."""
         while row != NONE and row in self.left and self.left[row].reason == "folded":
             row = self.left[row].into
-        at = int(np.searchsorted(self.row, row))
+        at = int(np.searchsorted(self.row, np.int32(row)))
         return at if row != NONE and at < len(self.row) and self.row[at] == row else NONE
 
     def take_out(self, out: Mask, left: dict[int, LeftOut]) -> Longs:
