@@ -53,6 +53,8 @@ class SmallFile(enum.StrEnum):
     MARKER = "marker"
     SIZES = "sizes"
     RESULT = "result"
+    ORDER = "order"
+    SCAN = "scan"
 
 
 _observer: Callable[[str], None] | None = None

@@ -226,7 +226,7 @@ def test_tasks_of_the_batch_script_check_their_ranges(written: tuple[Path, Path]
             "SLURM_ARRAY_TASK_ID": str(number),
             "SLURM_JOB_ID": str(70 + number),
         }
-        script = ROOT / "slurm" / "verify_array.sbatch"
+        script = ROOT / "slurm" / "verify.sbatch"
         done = subprocess.run(
             ["bash", script], capture_output=True, text=True, env=environment(**values), timeout=120, check=False
         )
