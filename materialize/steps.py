@@ -54,7 +54,6 @@ class SmallFile(enum.StrEnum):
     SIZES = "sizes"
     RESULT = "result"
     ORDER = "order"
-    SCAN = "scan"
 
 
 _observer: Callable[[str], None] | None = None

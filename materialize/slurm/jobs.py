@@ -186,7 +186,7 @@ def require_no_arrays(db: Database, name: str | None) -> None:
         return
     if live:
         raise LeaseHeld(
-            f"{dataset.name!r}: SLURM lists array {', '.join(s.job for s in live)} that writes by the plan as it was",
+            f"{dataset.name!r}: SLURM lists array {', '.join(s.job for s in live)} that writes by the plan it has",
             hint=f"wait for it, or `tol-db slurm cancel --dataset {dataset.name}`, then run again",
         )
 

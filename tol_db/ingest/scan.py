@@ -86,9 +86,13 @@ class Spool:
         self._file.write(json.dumps(fields) + "\n")  # ASCII; surrogates survive as escapes
 
     def __iter__(self) -> Iterator[Entry]:
-        self._file.seek(0)
-        for line in self._file:
+        for line in self.lines():
             yield Entry(*json.loads(line))
+
+    def lines(self) -> Iterator[str]:
+        """The entries as they are written down, each a line of JSON in ASCII."""
+        self._file.seek(0)
+        yield from self._file
 
 
 @contextmanager
