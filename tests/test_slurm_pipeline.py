@@ -291,7 +291,12 @@ def test_a_snapshot_that_was_damaged_is_not_believed_and_the_next_submit_makes_i
     site.finish()
 
 
-def test_a_job_whose_number_was_never_heard_is_found_by_its_name(site: Site) -> None:
+def test_a_job_that_sbatch_refuses_leaves_no_trace_and_one_whose_number_was_never_heard_is_found_by_its_name(
+    site: Site,
+) -> None:
+    site.tol_db(*site.submission("--partition", "none"), expect=1)
+    with closing(sqlite3.connect(site.db)) as connection:
+        assert connection.execute("SELECT count(*) FROM submission").fetchone() == (0,)
     site.pause(tasks=4)
     real = shutil.which("sbatch", path=PATH)
     dying = site.folder / "dying" / "sbatch"
@@ -310,12 +315,6 @@ def test_a_job_whose_number_was_never_heard_is_found_by_its_name(site: Site) -> 
     assert number in ended.split("ended jobs ")[1].split("\n")[0].split(", ")
     site.wait_for([number])
     site.finish()
-
-
-def test_a_job_that_sbatch_refuses_leaves_no_trace(site: Site) -> None:
-    site.tol_db(*site.submission("--partition", "none"), expect=1)
-    with closing(sqlite3.connect(site.db)) as connection:
-        assert connection.execute("SELECT count(*) FROM submission").fetchone() == (0,)
 
 
 def test_the_jobs_of_another_cluster_are_neither_asked_for_nor_cancelled_nor_submitted_twice(site: Site) -> None:
@@ -381,12 +380,11 @@ def test_the_pipeline_script_scans_in_an_array_and_goes_on_to_the_catalog(
         "TOL_DB_SLURM_OUT": str(out),
         "TOL_DB_SLURM_BIN": str(command.parent),
         "TOL_DB_SLURM_SETUP": f"export PATH={command.parent}:$PATH",
-        "TOL_DB_SLURM_SHARES": "3",
+        "TOL_DB_SLURM_SHARES": "2",
         "TOL_DB_SLURM_LOGS": str(tmp_path / "logs"),
         "TOL_DB_SLURM_TIME": "00:05:00",
         "TOL_DB_SLURM_CPUS": "2",
         "TOL_DB_SLURM_MEM": "500M",
-        "TOL_DB_SLURM_VERIFY_SHARDS": "3",
         "TOL_DB_SLURM_SBATCH_OPTIONS": "--mem=500M",
         **slurm.environment,
     }
