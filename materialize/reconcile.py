@@ -170,7 +170,7 @@ def _check_recorded(
     """A record needs its file, of the recorded size; its bytes are `verify`'s business.
 
     Inode and time are in the receipt, not in the record: a copy, a move or a restored backup changes both and no
-    byte, and to read a thousand receipts of half a megabyte at every start would tell nothing that is to be acted on.
+    byte, and to read a thousand receipts of half a megabyte at every start would tell nothing to act on.
     """
     found = _stat(final)
     if found is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -164,7 +165,8 @@ def test_at_its_time_limit_a_task_is_requeued_as_often_as_allowed_and_then_waits
     assert ended[0][paused[0].task].state == "FAILED"
     assert "ExitCode=75:0" in slurm.run("scontrol", "show", "job", paused[0].task)
     assert {job.state for job in ended[2].values()} == {"COMPLETED"}, sites[2].told()
-    assert "Restarts=1" in slurm.run("scontrol", "show", "job", paused[2].task)
+    # once; where the machine is slow the signal, 10 s after a start at least, may come once more
+    assert re.search(r"Restarts=[12]\b", slurm.run("scontrol", "show", "job", paused[2].task))
     entered = [job.state for job in slurm.jobs_of(ids[0]) if "_" not in job.id]
     assert "FAILED" in entered  # its collect job tells that units are missing
     for site in sites.values():

@@ -18,9 +18,11 @@ from materialize.dataset import Dataset, load_dataset
 from materialize.slurm.node_copy import BEGUN_SECONDS, PREFIX, copied
 from materialize.slurm.places import require_safe, warnings
 from materialize.slurm.snapshot import read_parts, read_tasks, remove_old, snapshot_path, write_snapshot
-from materialize.slurm.task import run_task
+from materialize.slurm.task import run_task, verify_task
+from materialize.slurm.verification import Order, carry_out, order_path, read_order, snapshots_of_orders
 from materialize.unit_rows import load_unit, pending_units
 from tests.running import plan, tol_db
+from tol_db.db.bulk import query
 from tol_db.db.engine import Database, open_database
 from tol_db.errors import CannotWrite, InputError, InputMissing, Interrupted, UsageError
 
@@ -90,6 +92,65 @@ def test_rows_are_cut_into_parts_of_which_a_task_reads_its_own(
         run_task(snapshot.path, workers=1, local_dir=tmp_path)
     assert not list(tmp_path.glob(f"{PREFIX}*"))
     tol_db(db.path, "collect")
+
+
+def test_an_order_of_checks_is_carried_out_with_what_is_complete_by_then(
+    planned: tuple[Database, Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db, dataset = planned
+    tasks = 3
+    order = Order(order_path(dataset.output_root), dataset.uuid, tasks)
+    order.path.parent.mkdir()
+    order.write()
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
+    with pytest.raises(InputMissing, match="no snapshot was made"):
+        verify_task(order.path, workers=1, local_dir=tmp_path)
+    assert tol_db(db.path, "collect", "--verify-order", order.path, expect=1)  # nothing is complete
+    assert verify_task(order.path, workers=1, local_dir=tmp_path).shards == 0
+    tol_db(db.path, "materialize", "--shards", "0-3")
+    told = tol_db(db.path, "collect", "--verify-order", order.path, expect=1)
+    assert "still to be written" in told.stderr
+    made = read_order(order.path)
+    assert made.sha256 in snapshots_of_orders(dataset.output_root)
+    assert read_tasks(made.snapshot) == {0: (0, 1), 1: (2, 3)}
+    checked = []
+    for number in range(tasks):  # the last one has nothing to do
+        monkeypatch.setenv("SLURM_ARRAY_TASK_ID", str(number))
+        checked.append(verify_task(order.path, workers=1, deep=True, local_dir=tmp_path).good)
+    assert checked == [2, 2, 0]
+    assert "entered 4 results" in tol_db(db.path, "collect", expect=1).stdout
+    with db.read() as conn:
+        assert dict(query(conn, "SELECT state, count(*) FROM shard GROUP BY state"))["verified"] == 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        "\udcff",
+        '{"format": 2}',
+        '{"format": 1, "dataset": "x", "tasks": 0, "snapshot": null}',
+        '{"format": 1, "dataset": "x", "tasks": 1, "snapshot": 7}',
+        '{"format": 1, "dataset": "x", "tasks": 1, "snapshot": "../x"}',
+    ],
+)
+def test_what_is_no_order_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "verify-0a.json"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(InputError, match="not a readable order"):
+        read_order(path)
+
+
+def test_an_order_for_another_dataset_is_refused(planned: tuple[Database, Dataset]) -> None:
+    db, dataset = planned
+    order = Order(order_path(dataset.output_root), "another", 3)
+    order.path.parent.mkdir()
+    order.write()
+    with pytest.raises(InputError, match="another dataset"):
+        carry_out(db, dataset, order.path, lambda: None)
 
 
 def test_a_snapshot_is_named_by_its_sha256_and_made_once(planned: tuple[Database, Dataset]) -> None:

@@ -86,7 +86,7 @@ def read_order(path: Path) -> Order:
             raise ValueError(f"its snapshot is {sha256!r}")
     except OSError as err:
         raise InputMissing(f"{path}: {err.strerror}", hint="run `tol-db slurm submit` again") from err
-    except (ValueError, TypeError, KeyError) as err:
+    except (ValueError, TypeError, KeyError, RecursionError) as err:
         raise InputError(f"{path}: not a readable order: {err}", hint="run `tol-db slurm submit` again") from err
     return Order(path, dataset, tasks, sha256)
 
