@@ -58,6 +58,11 @@ def _seek_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _tell_absence(scans: Path | None) -> None:
+    if scans is not None and not scans.is_dir():
+        click.echo(f"no scans in {scans}: every container is read", err=True)
+
+
 def _seek_wish(asked: bool, folder: Path | None, kib: int) -> SeekWish | None:
     if asked:
         return SeekWish(folder, kib << 10)
@@ -109,6 +114,7 @@ def tol10m(
         )
     if scans is not None and no_scan:
         raise UsageError("--scans is for the scan, and --no-scan leaves it out", hint="leave out one of them")
+    _tell_absence(scans)
     result = ingest_tree(opened(settings), folder, scan=not no_scan, seek=seek, scans=scans)
     _print(result.describe(), result.containers)
 
@@ -190,6 +196,7 @@ def containers(
             click.echo(line)
         left.require_sound()
     if db is not None:
+        _tell_absence(scans)
         result = ingest_containers(db, roots, only=only, rehash=rehash, seek=seek, scans=scans)
         _print(result.describe(), result)
 

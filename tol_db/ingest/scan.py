@@ -85,6 +85,10 @@ class Spool:
         fields = (entry.index, entry.name, entry.offset, entry.size, entry.stray)
         self._file.write(json.dumps(fields) + "\n")  # ASCII; surrogates survive as escapes
 
+    def append_line(self, line: str) -> None:
+        """An entry as :meth:`lines` gave it."""
+        self._file.write(line)
+
     def __iter__(self) -> Iterator[Entry]:
         for line in self.lines():
             yield Entry(*json.loads(line))

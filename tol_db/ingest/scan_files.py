@@ -28,7 +28,7 @@ from materialize.shard import cannot_write, partial_name, sync_folder
 from tol_db.db.bulk import utc_now
 from tol_db.errors import CannotWrite, InputError
 from tol_db.ingest.layout import Found
-from tol_db.ingest.scan import Entry, Scan, Spool, Stat
+from tol_db.ingest.scan import Scan, Spool, Stat
 
 FORMAT = 1
 SUFFIX = ".scan.gz"
@@ -166,12 +166,10 @@ def _checked(path: Path, spool: Spool) -> Head:
         _require(head)
         number = 0
         for number, line in enumerate(file, 1):
-            index, name, offset, size, stray = json.loads(line)
-            whole = all(value is None or _is_count(value) for value in (offset, size)) and _is_count(index)
-            if not whole or not isinstance(name, str) or not (stray is None or isinstance(stray, str)):
-                raise ValueError(f"line {number + 1} is no entry")
+            text = line.decode("ascii")
+            _require_entry(number, json.loads(text))
             try:
-                spool.append(Entry(index, name, offset, size, stray))
+                spool.append_line(text)
             except OSError as err:
                 raise CannotWrite(
                     f"{tempfile.gettempdir()}: {err.strerror}", hint="make room there, or set TMPDIR"
@@ -179,6 +177,15 @@ def _checked(path: Path, spool: Spool) -> Head:
     if number != head.entries:
         raise ValueError(f"it has {number} of {head.entries} entries")
     return head
+
+
+def _require_entry(number: int, fields: Any) -> None:
+    index, name, offset, size, stray = fields
+    counts = (_is_count(value) for value in (offset, size) if value is not None)
+    if not (_is_count(index) and isinstance(name, str) and all(counts)):
+        raise ValueError(f"line {number + 1} is no entry")
+    if stray is not None and not isinstance(stray, str):
+        raise ValueError(f"line {number + 1} is no entry")
 
 
 def _require(head: Head) -> None:
