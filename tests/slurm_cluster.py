@@ -76,7 +76,7 @@ MessageTimeout={patience}
 KillWait=5
 MinJobAge=600
 ReturnToService=2
-MaxArraySize=1001
+MaxArraySize={max_array_size}
 """
 _NODE = (
     "NodeName={name} NodeHostname={host} NodeAddr={address} Port={port} State=UNKNOWN RealMemory={memory} "
@@ -116,9 +116,17 @@ class Cluster:
     """
 
     def __init__(
-        self, nodes: int, patience: int = 5, *, name: str = "tests", first_job: int = 1, accounting: bool = False
+        self,
+        nodes: int,
+        patience: int = 5,
+        *,
+        name: str = "tests",
+        first_job: int = 1,
+        max_array_size: int = 1001,
+        accounting: bool = False,
     ) -> None:
-        self.name, self._first_job, self._keeps_accounts = name, first_job, accounting
+        self.name, self._first_job, self._max_array_size = name, first_job, max_array_size
+        self._keeps_accounts = accounting
         self.folder = Path(tempfile.mkdtemp(prefix="tol-slurm-", dir="/tmp"))
         self.names = [f"n{number}" for number in range(1, nodes + 1)]
         self.conf = self.folder / _CONF_NAME
@@ -291,6 +299,7 @@ class Cluster:
             name=self.name,
             accounting=keeps if self._keeps_accounts else none,
             first_job=self._first_job,
+            max_array_size=self._max_array_size,
             host=host,
             address=address,
             user=_user(),
@@ -344,15 +353,21 @@ def _user() -> str:
 
 @contextmanager
 def running(
-    nodes: int = 4, *, name: str = "tests", first_job: int = 1, accounting: bool = False
+    nodes: int = 4,
+    *,
+    name: str = "tests",
+    first_job: int = 1,
+    max_array_size: int = 1001,
+    accounting: bool = False,
 ) -> Iterator[Cluster]:
     """A cluster, until the block is left; also when this process is killed within it.
 
     Args:
         name: ClusterName; first_job: the number of its first job.
+        max_array_size: one more than the highest number in an array.
         accounting: whether it keeps accounts (sacct).
     """
-    cluster = Cluster(nodes, name=name, first_job=first_job, accounting=accounting)
+    cluster = Cluster(nodes, name=name, first_job=first_job, max_array_size=max_array_size, accounting=accounting)
     try:
         cluster.up()
         yield cluster

@@ -348,10 +348,12 @@ def test_the_jobs_of_another_cluster_are_neither_asked_for_nor_cancelled_nor_sub
     site.finish()
 
 
-def test_where_accounts_are_kept_status_tells_how_a_task_ended(base: Undisturbed, tmp_path: Path) -> None:
+def test_status_tells_how_tasks_of_several_arrays_ended_where_accounts_are_kept(
+    base: Undisturbed, tmp_path: Path
+) -> None:
     if missing := slurm_accounting.what_is_missing(PATH):
         pytest.skip(missing)
-    with running(nodes=1, name="accounted", accounting=True) as cluster:
+    with running(nodes=1, name="accounted", accounting=True, max_array_size=3) as cluster:
         site = Site.copy(cluster, base, tmp_path / "run")
         ids = site.submit("--no-collect", "--sbatch-option", "--hold")
         (snapshot,) = (site.out / "_snapshots").iterdir()
@@ -362,10 +364,14 @@ def test_where_accounts_are_kept_status_tells_how_a_task_ended(base: Undisturbed
         site.wait_for(ids)
         told = until(
             "the accounts know of it",
-            lambda: (text := site.tol_db("slurm", "status", "--dataset", DATASET)) and "FAILED" in text and text,
+            lambda: (
+                (text := site.tol_db("slurm", "status", "--dataset", DATASET)).count("FAILED") >= len(ids) and text
+            ),
             told=lambda: cluster.run("sacct", "-X", "-P", "-o", "JobID,State,ExitCode,JobName"),
         )
-        assert f"task {ids[0]}_0 ended FAILED 65:0 without work units" in told
+        assert len(ids) == -(-units(site) // 3) > 1  # arrays of three tasks, each counting from 0
+        assert all(f"task {job}_0 ended FAILED 65:0 without work units" in told for job in ids)
+        site.finish()
 
 
 def test_the_pipeline_script_scans_in_an_array_and_goes_on_to_the_catalog(

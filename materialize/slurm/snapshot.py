@@ -32,7 +32,7 @@ from tol_db.progress import track
 
 FOLDER = "_snapshots"
 PART_IMAGES = 1_000_000
-"""Images whose rows lie in one part: some 95 MB, which a node copies in a second."""
+"""Images whose rows lie in one part: some 100 MB, which a node copies in a second."""
 _NAME = re.compile(r"([0-9a-f]{64})\.sqlite")
 
 Tasks = Mapping[int, Sequence[int]]
