@@ -32,7 +32,7 @@ _NO_ANSWER = re.compile(
     r"unable to establish control(ler)? machine|unexpected message received|slurmctld.*(down|not responding)",
     re.IGNORECASE,
 )
-_ROW = "%F|%K|%A|%T|%M|%N|%r"
+_ROW = "%F|%K|%A|%T|%M|%N|%r|%j"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,7 @@ class Job:
         raw_id: SLURM_JOB_ID of the task itself.
         state: ``RUNNING``, ``PENDING``, …
         elapsed: as squeue writes it; node: where it runs; reason: why it does not.
+        name: as it was submitted; ours are given to no other job (:func:`submit`).
     """
 
     id: str
@@ -54,6 +55,7 @@ class Job:
     elapsed: str
     node: str
     reason: str
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +65,21 @@ class Ended:
     Attributes:
         state: ``COMPLETED``, ``FAILED``, ``TIMEOUT``, …
         exit_code: ``75:0``: exit code and signal.
+        name: of the job.
     """
 
     state: str
     exit_code: str
     elapsed: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """What sbatch tells of a job: its number, and the cluster whose number it is, where that is not this one."""
+
+    job: str
+    cluster: str | None
 
 
 _NOT_OURS = ("SLURM_", "SQUEUE_", "SCANCEL_", "SACCT_", "SCONTROL_")
@@ -83,9 +95,11 @@ def is_here() -> bool:
     return shutil.which("squeue") is not None
 
 
-def name() -> str:
+def name(*, is_patient: bool = False) -> str:
     """ClusterName: job numbers are those of one cluster. Raises as :func:`max_array_size`."""
-    return os.environ.get("SLURM_CLUSTER_NAME") or _configured("ClusterName", is_patient=False) or ""
+    # in a job that is where it runs; SLURM_CLUSTERS makes the commands speak with another one
+    inside = os.environ.get("SLURM_CLUSTER_NAME") if "SLURM_CLUSTERS" not in os.environ else None
+    return inside or _configured("ClusterName", is_patient=is_patient) or ""
 
 
 def max_array_size() -> int:
@@ -116,22 +130,30 @@ def jobs(ids: Collection[str], *, is_patient: bool = True) -> list[Job]:
     if not ids:
         return []
     which = ("-j", ",".join(sorted(ids))) if len(ids) <= MANY_IDS else ("-u", getpass.getuser())
+    return [job for job in _listed(which, is_patient) if job.id in ids or job.raw_id in ids]
+
+
+def named(names: Collection[str], *, is_patient: bool = True) -> list[Job]:
+    """As :func:`jobs`, of the jobs with these names."""
+    return _listed(("-n", ",".join(sorted(names))), is_patient) if names else []
+
+
+def _listed(which: tuple[str, str], is_patient: bool) -> list[Job]:
     try:
         text = _ask("squeue", "-h", "-r", *which, "-o", _ROW, is_patient=is_patient)
     except TolDbError as err:
         if "Invalid job id" in str(err):  # what squeue says where it knows none of them any more
             return []
         raise
-    found = [_job(line) for line in text.splitlines() if line.count("|") >= 6]
-    return [job for job in found if job.id in ids or job.raw_id in ids]
+    return [_job(line) for line in text.splitlines() if line.count("|") >= 7]
 
 
 def _job(line: str) -> Job:
-    id, task, raw, state, elapsed, node, reason = line.split("|", 6)
-    return Job(id, int(task) if task.isdigit() else None, raw, state, elapsed, node, reason)
+    id, task, raw, state, elapsed, node, reason, name = line.split("|", 7)
+    return Job(id, int(task) if task.isdigit() else None, raw, state, elapsed, node, reason, name)
 
 
-def submit(script: str, name: str, options: Iterable[str] = ()) -> str:
+def submit(script: str, name: str, options: Iterable[str] = ()) -> Submitted:
     """Hand a script to sbatch.
 
     Args:
@@ -139,20 +161,18 @@ def submit(script: str, name: str, options: Iterable[str] = ()) -> str:
         name: of the job; no other job of the user has it.
         options: more words for sbatch.
 
-    Returns:
-        The number of the job.
-
     Raises:
-        InputMissing, ControllerSilent. TolDbError: sbatch refuses it.
+        InputMissing. TolDbError: sbatch refuses it.
+        ControllerSilent: the job may have been submitted all the same; :func:`named` finds it later.
     """
     words = ("sbatch", "--parsable", f"--job-name={name}", *options)
     told = _ask(*words, stdin=script, instead=lambda: _number_of(name))
-    number = told.strip().splitlines()[-1].partition(";")[0] if told.strip() else ""
+    number, _, where = told.strip().splitlines()[-1].partition(";") if told.strip() else ("", "", "")
     if not number.isdigit():
         raise TolDbError(
             f"sbatch answered {told.strip()!r} instead of a job number", hint="look with `squeue --me`"
         )
-    return number
+    return Submitted(number, where.strip() or None)
 
 
 def _number_of(name: str) -> str:
@@ -179,13 +199,13 @@ def accounting(ids: Collection[str]) -> dict[str, Ended]:
     """Job or task (``12_3``) → how it ended; empty where this cluster keeps no accounts, or they do not answer."""
     if not ids or shutil.which("sacct") is None:
         return {}
-    words = ("sacct", "-n", "-P", "-X", "-j", ",".join(sorted(ids)), "-o", "JobID,State,ExitCode,Elapsed")
+    words = ("sacct", "-n", "-P", "-X", "-j", ",".join(sorted(ids)), "-o", "JobID,State,ExitCode,Elapsed,JobName")
     try:
         code, text, _ = _run(words, None)
     except ControllerSilent:
         return {}
-    rows = [line.split("|") for line in text.splitlines()] if code == 0 else []
-    return {row[0]: Ended(row[1].partition(" ")[0], row[2], row[3]) for row in rows if len(row) == 4}
+    rows = [line.split("|", 4) for line in text.splitlines()] if code == 0 else []
+    return {row[0]: Ended(row[1].partition(" ")[0], *row[2:]) for row in rows if len(row) == 5}
 
 
 def _ask(

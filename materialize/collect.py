@@ -23,8 +23,12 @@ from tol_db.errors import LeaseHeld
 WAIT_SECONDS = 60.0
 """How long another `collect` is waited for."""
 
-Before = Callable[[Database, Dataset, lease.Keeper, Callable[[], None]], None]
-"""What is done first, under the lease; the last argument is to be called between steps, and may end the work."""
+Step = Callable[[Database, Dataset, lease.Keeper, Callable[[], None]], None]
+"""What else is done under the lease; the last argument is to be called between steps, and may end the work."""
+
+
+def _nothing(_db: Database, _dataset: Dataset, _keeper: lease.Keeper, _between_steps: Callable[[], None]) -> None:
+    pass
 
 
 @dataclass(slots=True)
@@ -46,7 +50,8 @@ def collect(
     *,
     wait: float = WAIT_SECONDS,
     on_wait: Callable[[LeaseHeld], None] = lambda _held: None,
-    before: Before = lambda _db, _dataset, _keeper, _between_steps: None,
+    before: Step = _nothing,
+    after: Step = _nothing,
 ) -> Collected:
     """Enter the receipts of a dataset, take back records without files, sweep what dead attempts left.
 
@@ -55,6 +60,7 @@ def collect(
         wait: seconds to wait for another run that works on it.
         on_wait: called once, when there is something to wait for.
         before: what else others have left, and is entered first (:func:`materialize.verify.enter.enter_results`).
+        after: what is done last (:func:`materialize.slurm.verification.carry_out`).
 
     Raises:
         LeaseHeld: another run still works on the dataset.
@@ -67,6 +73,7 @@ def collect(
         try:
             before(db, dataset, keeper, between_steps)
             collected.findings = reconcile(db, dataset, between_steps, by_stat=True, guard=keeper.guard)
+            after(db, dataset, keeper, between_steps)
         except OSError as err:
             raise cannot_write(Path(err.filename or dataset.output_root), err) from err
         with db.read() as conn:

@@ -167,7 +167,11 @@ def _shards(db: Database, dataset: Dataset) -> list[_Known]:
 def _check_recorded(
     db: Database, dataset: Dataset, shard: _Known, final: Path, findings: Findings, guard: Guard
 ) -> None:
-    """A record needs its file, of the recorded size (its bytes are `verify`'s business)."""
+    """A record needs its file, of the recorded size; its bytes are `verify`'s business.
+
+    Inode and time are in the receipt, not in the record: a copy, a move or a restored backup changes both and no
+    byte, and to read a thousand receipts of half a megabyte at every start would tell nothing to act on.
+    """
     found = _stat(final)
     if found is None:
         root.require(dataset.output_root, dataset.marker)  # it may have gone away as a whole meanwhile

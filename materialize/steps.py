@@ -53,6 +53,7 @@ class SmallFile(enum.StrEnum):
     MARKER = "marker"
     SIZES = "sizes"
     RESULT = "result"
+    ORDER = "order"
 
 
 _observer: Callable[[str], None] | None = None

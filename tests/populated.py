@@ -223,7 +223,10 @@ def _dataset(c: sqlite3.Connection, root: Path) -> None:
          "image_set_02.tar.gz: Input/output error"),
     ])  # fmt: skip
     _insert(c, "lease", [(1, "lease-token", "node1", 100, None, NOW, NOW)])
-    _insert(c, "submission", [(1, 1, "array", "77", 0, 1, sha("snapshot"), "#!/bin/sh\n", NOW)])
+    _insert(c, "submission", [
+        (1, 1, "array", "77", 0, 1, sha("snapshot"), "#!/bin/sh\n", NOW, "north", "tol-tol-array-a1b2c3", LATER),
+        (2, 1, "collect", "0", None, None, None, "#!/bin/sh\n", NOW, "north", "tol-tol-collect-d4e5f6", None),
+    ])  # fmt: skip
 
 
 def excluded_as(number: int) -> tuple[Outcome, str | None] | None:

@@ -31,6 +31,7 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import slurm_accounting
 from tests.processes import kill, open_files, processes, read_of, until, with_descendants, with_variable
 
 PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
@@ -42,7 +43,7 @@ OVER = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "O
 
 _CONF_NAME = "slurm.conf"
 _CONF = """\
-ClusterName=tests
+ClusterName={name}
 SlurmctldHost={host}({address})
 SlurmctldPort={ports[0]}
 SlurmUser={user}
@@ -61,7 +62,7 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 SwitchType=switch/none
 JobAcctGatherType=jobacct_gather/none
-AccountingStorageType=accounting_storage/none
+{accounting}FirstJobId={first_job}
 JobCompType=jobcomp/none
 SchedulerType=sched/backfill
 SchedulerParameters=batch_sched_delay=0,sched_interval=1,sched_min_interval=10000,bf_interval=1
@@ -75,7 +76,7 @@ MessageTimeout={patience}
 KillWait=5
 MinJobAge=600
 ReturnToService=2
-MaxArraySize=1001
+MaxArraySize={max_array_size}
 """
 _NODE = (
     "NodeName={name} NodeHostname={host} NodeAddr={address} Port={port} State=UNKNOWN RealMemory={memory} "
@@ -109,12 +110,23 @@ class Cluster:
     """A cluster of ``n1`` to ``nN``; bring it up with :func:`running`.
 
     Attributes:
-        names: of the nodes.
+        name: ClusterName; names: of the nodes.
         conf: its slurm.conf; clients find the cluster by SLURM_CONF.
         has_host_names: whether each node has a host name of its own, which is then its name.
     """
 
-    def __init__(self, nodes: int, patience: int = 5) -> None:
+    def __init__(
+        self,
+        nodes: int,
+        patience: int = 5,
+        *,
+        name: str = "tests",
+        first_job: int = 1,
+        max_array_size: int = 1001,
+        accounting: bool = False,
+    ) -> None:
+        self.name, self._first_job, self._max_array_size = name, first_job, max_array_size
+        self._keeps_accounts = accounting
         self.folder = Path(tempfile.mkdtemp(prefix="tol-slurm-", dir="/tmp"))
         self.names = [f"n{number}" for number in range(1, nodes + 1)]
         self.conf = self.folder / _CONF_NAME
@@ -133,8 +145,11 @@ class Cluster:
         """Start everything and wait until all nodes are idle."""
         for name in ("munge", "state", "log", *(f"spool/{node}" for node in self.names)):
             (self.folder / name).mkdir(parents=True)
-        self._write_conf()
+        ports = self._write_conf()
         self._start_munge()
+        if self._keeps_accounts:
+            slurm_accounting.start(self._start, self.folder, _user(), *ports)
+            self.run("sacctmgr", "-i", "add", "cluster", self.name)
         self.start_controller()
         for name in self.names:
             self._nodes[name] = self._start_slurmd(name)
@@ -270,15 +285,24 @@ class Cluster:
         self._start("munged", "--foreground", "--force", *words)
         until("munged listens", (folder / "socket").exists)
 
-    def _write_conf(self) -> None:
+    def _write_conf(self) -> tuple[int, int]:
+        """Write slurm.conf; the ports that are left for slurmdbd and MariaDB."""
         host = socket.gethostname().partition(".")[0]
         address = "127.0.0.1" if self.has_host_names else _address_of(host)
         is_hidden = address.startswith("127.")
-        ports = _free_ports(address, len(self.names) + 1)
+        *ports, dbd, mariadb = _free_ports(address, len(self.names) + 3)
+        keeps, none = (
+            slurm_accounting.CONF.format(port=dbd, folder=self.folder),
+            "AccountingStorageType=accounting_storage/none\n",
+        )
         text = _CONF.format(
+            name=self.name,
+            accounting=keeps if self._keeps_accounts else none,
+            first_job=self._first_job,
+            max_array_size=self._max_array_size,
             host=host,
             address=address,
-            user=pwd.getpwuid(os.geteuid()).pw_name,
+            user=_user(),
             folder=self.folder,
             ports=ports,
             patience=self._patience,
@@ -288,6 +312,7 @@ class Cluster:
             text += _NODE.format(name=name, host=host, address=address, port=port, memory=MEGABYTES, cpus=CPUS)
         self.conf.write_text(text + _PARTITION)
         (self.folder / "hosts").write_text(f"127.0.0.1 localhost {host} {' '.join(self.names)}\n")
+        return dbd, mariadb
 
     def _wait_for_nodes(self, names: Iterable[str]) -> None:
         wanted = set(names)
@@ -322,10 +347,27 @@ def _steps_of(folder: Path, node: str = "") -> set[int]:
     }
 
 
+def _user() -> str:
+    return pwd.getpwuid(os.geteuid()).pw_name
+
+
 @contextmanager
-def running(nodes: int = 4) -> Iterator[Cluster]:
-    """A cluster, until the block is left; also when this process is killed within it."""
-    cluster = Cluster(nodes)
+def running(
+    nodes: int = 4,
+    *,
+    name: str = "tests",
+    first_job: int = 1,
+    max_array_size: int = 1001,
+    accounting: bool = False,
+) -> Iterator[Cluster]:
+    """A cluster, until the block is left; also when this process is killed within it.
+
+    Args:
+        name: ClusterName; first_job: the number of its first job.
+        max_array_size: one more than the highest number in an array.
+        accounting: whether it keeps accounts (sacct).
+    """
+    cluster = Cluster(nodes, name=name, first_job=first_job, max_array_size=max_array_size, accounting=accounting)
     try:
         cluster.up()
         yield cluster

@@ -71,20 +71,21 @@ class Site:
         )
         command.chmod(0o755)
 
-    def start(self, *words: object) -> subprocess.Popen[str]:
+    def start(self, *words: object, at: Cluster | None = None, **variables: str) -> subprocess.Popen[str]:
+        """Start a command on the login node, or on that of another cluster that sees the same files."""
         return subprocess.Popen(
             [sys.executable, "-m", "tol_db", "--db", str(self.db), *map(str, words)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             cwd=self.folder,
-            env=environment(**self.cluster.environment),
+            env=environment(**(at or self.cluster).environment, **variables),
             start_new_session=True,
         )
 
-    def tol_db(self, *words: object, expect: int = 0) -> str:
+    def tol_db(self, *words: object, expect: int = 0, at: Cluster | None = None) -> str:
         """Run a command on the login node; what it printed, both streams."""
-        return finish(self.start(*words), expect)
+        return finish(self.start(*words, at=at), expect)
 
     def submission(self, *more: object) -> tuple[object, ...]:
         """The words that submit one task per work unit, with one worker each."""

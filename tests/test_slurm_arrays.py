@@ -12,6 +12,7 @@ from materialize.slurm.arrays import (
     arrays_of,
     longest_seconds,
     measured_rate,
+    parts_of,
     tasks_of,
     told_numbers,
     wall_seconds,
@@ -42,6 +43,17 @@ def test_a_task_has_a_unit_for_each_core_and_no_more_than_its_time_allows(
 
 def test_one_core_that_is_slow_gets_one_unit_at_a_time() -> None:
     assert tasks_of([4, 2, 9], {2: 10, 4: 10, 9: 10}, images_per_task=0.6, cpus=1) == [(2,), (4,), (9,)]
+
+
+@given(sizes=sizes_of_units, limit=st.integers(1, 500_000), cpus=st.integers(1, 8))
+def test_parts_hold_every_task_once_and_no_more_images_than_allowed_unless_one_task_has_them(
+    sizes: dict[int, int], limit: int, cpus: int
+) -> None:
+    tasks = tasks_of(sizes, sizes, 1e5, cpus)
+    parts = parts_of(tasks, sizes, limit)
+    assert [number for part in parts for number in part] == list(range(len(tasks)))
+    images = [sum(sizes[unit] for number in part for unit in tasks[number]) for part in parts]
+    assert all(number <= limit or len(part) == 1 for number, part in zip(images, parts, strict=True))
 
 
 @given(tasks=st.integers(0, 5000), limit=st.integers(1, 1001))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import re
 import shutil
 import signal
 import sqlite3
@@ -21,12 +22,14 @@ from pathlib import Path
 
 import pytest
 
+from tests import slurm_accounting
 from tests.faults import CHUNKS, ROOT, Undisturbed, dump, undisturbed
 from tests.processes import open_files, opened_in, read_of, runs, until, with_variable
 from tests.running import DATASET, environment, plan, shards_of, tol_db
 from tests.shared_data import SHARED_DATA
-from tests.slurm_cluster import Cluster
+from tests.slurm_cluster import PATH, Cluster, running
 from tests.slurm_jobs import Site, finish
+from tol_db.demo_tree import DemoTree
 
 pytestmark = pytest.mark.slurm
 
@@ -65,7 +68,7 @@ def test_the_whole_pipeline_as_jobs_equals_the_local_run(
     )
     local = undisturbed(ingested, tmp_path)
     site = Site.copy(slurm, local, tmp_path / "run")
-    words = [word for word in site.submission() if word != "--no-verify"]
+    words = [word for word in site.submission("--verify-shards", 2) if word != "--no-verify"]
     told = site.tol_db(*words, "--json")
     jobs = {job.id: job for job in slurm.jobs().values() if job.id.partition("_")[0] in told}
     ended = site.wait_for(sorted({number.partition("_")[0] for number in jobs}, key=int))
@@ -162,7 +165,8 @@ def test_at_its_time_limit_a_task_is_requeued_as_often_as_allowed_and_then_waits
     assert ended[0][paused[0].task].state == "FAILED"
     assert "ExitCode=75:0" in slurm.run("scontrol", "show", "job", paused[0].task)
     assert {job.state for job in ended[2].values()} == {"COMPLETED"}, sites[2].told()
-    assert "Restarts=1" in slurm.run("scontrol", "show", "job", paused[2].task)
+    # once; where the machine is slow the signal, 10 s after a start at least, may come once more
+    assert re.search(r"Restarts=[12]\b", slurm.run("scontrol", "show", "job", paused[2].task))
     entered = [job.state for job in slurm.jobs_of(ids[0]) if "_" not in job.id]
     assert "FAILED" in entered  # its collect job tells that units are missing
     for site in sites.values():
@@ -175,7 +179,9 @@ def test_tasks_do_not_need_the_controller(site: Site) -> None:
     paused = site.paused(2)
     site.cluster.stop_controller()
     try:
-        assert "does not answer" in site.tol_db("slurm", "status", "--dataset", DATASET)
+        told = site.tol_db("slurm", "status", "--dataset", DATASET)
+        assert "does not answer" in told
+        assert "in a job or in none: SLURM is silent" in told and "in no job" not in told
         site.go()
         until("the tasks have ended", lambda: not any(runs(each.pid) for each in paused), told=site.logs)
     finally:
@@ -285,6 +291,125 @@ def test_a_snapshot_that_was_damaged_is_not_believed_and_the_next_submit_makes_i
     assert not shards_of(site.out)
     assert "sha256" in site.tol_db("slurm", "status", "--dataset", DATASET)  # the end of a failed task's log
     site.finish()
+
+
+def test_a_job_that_sbatch_refuses_leaves_no_trace_and_one_whose_number_was_never_heard_is_found_by_its_name(
+    site: Site,
+) -> None:
+    site.tol_db(*site.submission("--partition", "none"), expect=1)
+    with closing(sqlite3.connect(site.db)) as connection:
+        assert connection.execute("SELECT count(*) FROM submission").fetchone() == (0,)
+    site.pause(tasks=4)
+    real = shutil.which("sbatch", path=PATH)
+    dying = site.folder / "dying" / "sbatch"
+    dying.parent.mkdir()
+    dying.write_text(f'#!/bin/sh\n"{real}" "$@" >"{dying.parent}/told"\nkill -9 $PPID\n')
+    dying.chmod(0o755)
+    submit = site.start(*site.submission(), PATH=f"{dying.parent}:{os.environ['PATH']}")
+    assert submit.wait(timeout=120) == -signal.SIGKILL
+    number = (dying.parent / "told").read_text().strip()
+    with closing(sqlite3.connect(site.db)) as connection:
+        assert connection.execute("SELECT slurm_job_id FROM submission").fetchall() == [("0",)]
+    assert f"array job {number}: " in site.tol_db("slurm", "status", "--dataset", DATASET)
+    again = site.tol_db(*site.submission())
+    assert "work units are in jobs already" in again and "nothing to submit" in again and "collect job" in again
+    ended = site.tol_db("slurm", "cancel", "--dataset", DATASET, "--yes")
+    assert number in ended.split("ended jobs ")[1].split("\n")[0].split(", ")
+    site.wait_for([number])
+    site.finish()
+
+
+def test_the_jobs_of_another_cluster_are_neither_asked_for_nor_cancelled_nor_submitted_twice(site: Site) -> None:
+    site.pause(tasks=4)
+    ids = site.submit("--no-collect")
+    site.paused()
+    with running(nodes=1, name="south", first_job=int(ids[0])) as south:
+        stranger = south.run("sbatch", "--parsable", "-o", "/dev/null", "--wrap", "sleep 600").strip()
+        assert [stranger] == ids
+        told = site.tol_db("slurm", "status", "--dataset", DATASET, at=south)
+        assert f"array job {stranger} of cluster tests" in told and "in jobs of another cluster" in told
+        told = site.tol_db(*site.submission(), at=south)
+        assert "left out: array" in told and "nothing to submit" in told
+        refused = site.tol_db("slurm", "cancel", "--dataset", DATASET, "--yes", at=south, expect=1)
+        assert "of cluster tests" in refused and "this is cluster south" in refused
+        assert [job.state for job in south.jobs_of([stranger])] != ["CANCELLED"]
+        taken = site.tol_db(*site.submission("--take-over", "--dry-run"), at=south)
+        assert "would be submitted" in taken
+        with closing(sqlite3.connect(site.db)) as connection, connection:  # a cluster that was set up anew
+            connection.execute("UPDATE submission SET cluster = 'south'")
+        told = site.tol_db("slurm", "status", "--dataset", DATASET, at=south)
+        assert "none in the queue of cluster south" in told and "in no job" in told
+        with closing(sqlite3.connect(site.db)) as connection, connection:
+            connection.execute("UPDATE submission SET cluster = 'tests'")
+        assert ids[0] in site.tol_db("slurm", "cancel", "--dataset", DATASET, "--yes")
+        told = site.tol_db(*site.submission("--dry-run"), at=south)
+        assert "would be submitted" in told and "left out" not in told  # it is known to be over by now
+    site.wait_for(ids)
+    site.finish()
+
+
+def test_status_tells_how_tasks_of_several_arrays_ended_where_accounts_are_kept(
+    base: Undisturbed, tmp_path: Path
+) -> None:
+    if missing := slurm_accounting.what_is_missing(PATH):
+        pytest.skip(missing)
+    with running(nodes=1, name="accounted", accounting=True, max_array_size=3) as cluster:
+        site = Site.copy(cluster, base, tmp_path / "run")
+        ids = site.submit("--no-collect", "--sbatch-option", "--hold")
+        (snapshot,) = (site.out / "_snapshots").iterdir()
+        data = snapshot.read_bytes()
+        snapshot.chmod(0o644)
+        snapshot.write_bytes(data[:5000] + bytes([data[5000] ^ 1]) + data[5001:])
+        cluster.run("scontrol", "release", *ids)
+        site.wait_for(ids)
+        told = until(
+            "the accounts know of it",
+            lambda: (
+                (text := site.tol_db("slurm", "status", "--dataset", DATASET)).count("FAILED") >= len(ids) and text
+            ),
+            told=lambda: cluster.run("sacct", "-X", "-P", "-o", "JobID,State,ExitCode,JobName"),
+        )
+        assert len(ids) == -(-units(site) // 3) > 1  # arrays of three tasks, each counting from 0
+        assert all(f"task {job}_0 ended FAILED 65:0 without work units" in told for job in ids)
+        site.finish()
+
+
+def test_the_pipeline_script_scans_in_an_array_and_goes_on_to_the_catalog(
+    slurm: Cluster, demo_tree: DemoTree, tmp_path: Path
+) -> None:
+    (tmp_path / "bin").mkdir()
+    command = tmp_path / "bin" / "tol-db"
+    command.write_text(f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m tol_db "$@"\n')
+    command.chmod(0o755)
+    tree, out = Path(shutil.copytree(demo_tree.tree, tmp_path / "TreeOfLife-10M")), tmp_path / "shards"
+    values = {
+        "TOL_DB": str(tmp_path / "tol.sqlite"),
+        "TOL_DB_SLURM_DATA": str(tree),
+        "TOL_DB_SLURM_OUT": str(out),
+        "TOL_DB_SLURM_BIN": str(command.parent),
+        "TOL_DB_SLURM_SETUP": f"export PATH={command.parent}:$PATH",
+        "TOL_DB_SLURM_SHARES": "2",
+        "TOL_DB_SLURM_LOGS": str(tmp_path / "logs"),
+        "TOL_DB_SLURM_TIME": "00:05:00",
+        "TOL_DB_SLURM_CPUS": "2",
+        "TOL_DB_SLURM_MEM": "500M",
+        "TOL_DB_SLURM_SBATCH_OPTIONS": "--mem=500M",
+        **slurm.environment,
+    }
+    before = set(slurm.jobs())
+    script = ["bash", str(ROOT / "slurm" / "pipeline.sh"), "scan", "plan"]
+    subprocess.run(script, env=environment(**values), check=True, capture_output=True, cwd=tmp_path, timeout=60)
+    slurm.wait_for(sorted({number.partition("_")[0] for number in set(slurm.jobs()) - before}))
+    new = {number.partition("_")[0] for number in set(slurm.jobs()) - before}  # plan has submitted more
+    states = {job.name: job.state for job in slurm.wait_for(sorted(new))}
+    logs = "\n".join(path.read_text() for folder in (tmp_path / "logs", out / "_logs") for path in folder.iterdir())
+    assert set(states.values()) == {"COMPLETED"}, f"{states}\n{logs}"
+    assert len(list((tree / "scans").iterdir())) > 3
+    assert "of them from scan files" in logs
+    with closing(sqlite3.connect(tmp_path / "tol.sqlite")) as connection:
+        assert connection.execute("SELECT DISTINCT state FROM shard").fetchall() == [("verified",)]
+    assert (out / "catalog.csv").is_file()
+    slurm.mend()
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])

@@ -134,7 +134,7 @@ def test_a_folder_that_cannot_stand_in_a_script_is_refused() -> None:
 
 
 def test_a_percent_sign_in_the_root_is_no_pattern_of_the_log() -> None:
-    assert log_pattern(Path("/out/50%/_logs"), "array") == "/out/50%%/_logs/array-%A_%a.log"
+    assert log_pattern(Path("/out/50%/_logs"), "array", is_array=True) == "/out/50%%/_logs/array-%A_%a.log"
     assert log_path(Path("/out/50%/_logs"), "array", "12", 3) == Path("/out/50%/_logs/array-12_3.log")
 
 

@@ -17,11 +17,14 @@ import pytest
 from materialize.dataset import Dataset, load_dataset
 from materialize.slurm.node_copy import BEGUN_SECONDS, PREFIX, copied
 from materialize.slurm.places import require_safe, warnings
-from materialize.slurm.snapshot import read_tasks, remove_old, write_snapshot
+from materialize.slurm.snapshot import read_parts, read_tasks, remove_old, snapshot_path, write_snapshot
+from materialize.slurm.task import run_task, verify_task
+from materialize.slurm.verification import Order, carry_out, order_path, read_order, snapshots_of_orders
 from materialize.unit_rows import load_unit, pending_units
 from tests.running import plan, tol_db
+from tol_db.db.bulk import query
 from tol_db.db.engine import Database, open_database
-from tol_db.errors import CannotWrite, InputError, InputMissing, Interrupted
+from tol_db.errors import CannotWrite, InputError, InputMissing, Interrupted, UsageError
 
 
 @pytest.fixture
@@ -61,6 +64,95 @@ def test_a_snapshot_has_only_the_units_that_were_submitted(planned: tuple[Databa
     assert read_tasks(snapshot.path) == {0: (first,)}
 
 
+def test_rows_are_cut_into_parts_of_which_a_task_reads_its_own(
+    planned: tuple[Database, Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db, dataset = planned
+    units = all_units(db, dataset)
+    tasks = [[unit] for unit in units]
+    whole = write_snapshot(db, dataset, tasks)
+    beats: list[str] = []
+    snapshot = write_snapshot(
+        db, dataset, tasks, dict.fromkeys(units, 10), part_images=10, between_parts=lambda: beats.append("beat")
+    )
+    assert (whole.parts, snapshot.parts, len(beats)) == (1, len(tasks), len(tasks))
+    assert read_tasks(snapshot.path) == read_tasks(whole.path)
+    parts = read_parts(snapshot.path)
+    assert set(parts) == set(range(len(tasks)))
+    for number, unit in enumerate(units):
+        part = snapshot_path(dataset.output_root, parts[number])
+        assert set(all_units(open_database(part, readonly=True), dataset)) == {unit}
+    remove_old(dataset.output_root, {snapshot.sha256})  # its parts are needed as well
+    assert len(list(snapshot.path.parent.iterdir())) == len(tasks) + 1
+    with pytest.raises(UsageError, match="cut into parts"):
+        run_task(snapshot.path, workers=1, units=range(100), local_dir=tmp_path)
+    for number in range(len(tasks)):
+        monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
+        monkeypatch.setenv("SLURM_ARRAY_TASK_ID", str(number))
+        run_task(snapshot.path, workers=1, local_dir=tmp_path)
+    assert not list(tmp_path.glob(f"{PREFIX}*"))
+    tol_db(db.path, "collect")
+
+
+def test_an_order_of_checks_is_carried_out_with_what_is_complete_by_then(
+    planned: tuple[Database, Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db, dataset = planned
+    tasks = 3
+    order = Order(order_path(dataset.output_root), dataset.uuid, tasks)
+    order.path.parent.mkdir()
+    order.write()
+    monkeypatch.setenv("SLURM_ARRAY_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "0")
+    with pytest.raises(InputMissing, match="no snapshot was made"):
+        verify_task(order.path, workers=1, local_dir=tmp_path)
+    assert tol_db(db.path, "collect", "--verify-order", order.path, expect=1)  # nothing is complete
+    assert verify_task(order.path, workers=1, local_dir=tmp_path).shards == 0
+    tol_db(db.path, "materialize", "--shards", "0-3")
+    told = tol_db(db.path, "collect", "--verify-order", order.path, expect=1)
+    assert "still to be written" in told.stderr
+    made = read_order(order.path)
+    assert made.sha256 in snapshots_of_orders(dataset.output_root)
+    assert read_tasks(made.snapshot) == {0: (0, 1), 1: (2, 3)}
+    checked = []
+    for number in range(tasks):  # the last one has nothing to do
+        monkeypatch.setenv("SLURM_ARRAY_TASK_ID", str(number))
+        checked.append(verify_task(order.path, workers=1, deep=True, local_dir=tmp_path).good)
+    assert checked == [2, 2, 0]
+    assert "entered 4 results" in tol_db(db.path, "collect", expect=1).stdout
+    with db.read() as conn:
+        assert dict(query(conn, "SELECT state, count(*) FROM shard GROUP BY state"))["verified"] == 4
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        "\udcff",
+        '{"format": 2}',
+        '{"format": 1, "dataset": "x", "tasks": 0, "snapshot": null}',
+        '{"format": 1, "dataset": "x", "tasks": 1, "snapshot": 7}',
+        '{"format": 1, "dataset": "x", "tasks": 1, "snapshot": "../x"}',
+    ],
+)
+def test_what_is_no_order_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "verify-0a.json"
+    path.write_bytes(text.encode("utf-8", "surrogateescape"))
+    with pytest.raises(InputError, match="not a readable order"):
+        read_order(path)
+
+
+def test_an_order_for_another_dataset_is_refused(planned: tuple[Database, Dataset]) -> None:
+    db, dataset = planned
+    order = Order(order_path(dataset.output_root), "another", 3)
+    order.path.parent.mkdir()
+    order.write()
+    with pytest.raises(InputError, match="another dataset"):
+        carry_out(db, dataset, order.path, lambda: None)
+
+
 def test_a_snapshot_is_named_by_its_sha256_and_made_once(planned: tuple[Database, Dataset]) -> None:
     db, dataset = planned
     tasks = [[unit] for unit in all_units(db, dataset)]
@@ -98,7 +190,7 @@ def test_a_signal_while_the_snapshot_is_written_leaves_nothing(planned: tuple[Da
                INSERT INTO source (key, title) SELECT 'source ' || i, '' FROM n"""
         )
     with pytest.raises(Interrupted, match="SIGTERM"):
-        write_snapshot(db, dataset, [list(all_units(db, dataset))], check)
+        write_snapshot(db, dataset, [list(all_units(db, dataset))], check=check)
     assert asked
     assert not list((dataset.output_root / "_snapshots").iterdir())
 

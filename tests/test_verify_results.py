@@ -223,10 +223,12 @@ def test_tasks_of_the_batch_script_check_their_ranges(written: tuple[Path, Path]
             "TOL_DB_SLURM_SNAPSHOT": str(copy),
             "TOL_DB_SLURM_SHARDS_PER_TASK": str(per_task),
             "TOL_DB_SLURM_VERIFY": "--workers 1",
+            "TOL_DB_SLURM_LOCAL_DIR": str(tmp_path),
+            "SLURM_ARRAY_JOB_ID": "70",
             "SLURM_ARRAY_TASK_ID": str(number),
             "SLURM_JOB_ID": str(70 + number),
         }
-        script = ROOT / "slurm" / "verify_array.sbatch"
+        script = ROOT / "slurm" / "verify.sbatch"
         done = subprocess.run(
             ["bash", script], capture_output=True, text=True, env=environment(**values), timeout=120, check=False
         )

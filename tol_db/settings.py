@@ -31,6 +31,7 @@ class SlurmSettings:
         rate: images a second and core; None: as measured.
         throttle: array tasks that run at once; None: as many as the cluster lets.
         requeues: how often a task asks to be started again when its time is over.
+        verify_shards: shards that one task checks; where there are no more in all, one job checks them.
         setup: shell lines that make `tol-db` ready in a job.
         sbatch_options: more options for all jobs.
         local_dir: a folder on the disk of each node; None: ``$SLURM_TMPDIR``, ``$TMPDIR``, ``/tmp``.
@@ -45,6 +46,7 @@ class SlurmSettings:
     rate: float | None = None
     throttle: int | None = None
     requeues: int = 3
+    verify_shards: int = 500
     setup: str | None = None
     sbatch_options: tuple[str, ...] = ()
     local_dir: str | None = None
@@ -226,6 +228,7 @@ _SLURM: Mapping[str, tuple[Callable[[object], Any], str]] = {
     "rate": (_positive, "a number of images a second and core"),
     "throttle": (_positive_count, "a number of tasks, 1 or more,"),
     "requeues": (_count, "a number"),
+    "verify_shards": (_positive_count, "a number of shards, 1 or more,"),
     "setup": (_text, "shell lines"),
     "sbatch_options": (_texts, "a list of options"),
     "local_dir": (_text, "a folder"),

@@ -57,6 +57,24 @@ def arrays_of(tasks: int, max_array_size: int) -> list[Array]:
     ]
 
 
+def parts_of(tasks: Sequence[Sequence[int]], sizes: Mapping[int, int], limit: int) -> list[range]:
+    """Cut tasks into runs of whole tasks, of at most ``limit`` images each where one task alone has no more.
+
+    Args:
+        tasks: the units (or shards) of each.
+        sizes: unit → images.
+    """
+    parts: list[range] = []
+    start = images = 0
+    for number, task in enumerate(tasks):
+        size = sum(sizes.get(unit, 0) for unit in task)
+        if number > start and images + size > limit:
+            parts.append(range(start, number))
+            start, images = number, 0
+        images += size
+    return [*parts, range(start, len(tasks))] if tasks else []
+
+
 def array_option(array: Array, throttle: int | None, arrays: int = 1) -> str:
     """``0-9%4``: the tasks of an array, and how many run at once.
 

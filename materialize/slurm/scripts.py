@@ -36,7 +36,7 @@ def render(
     """A script with values of its own.
 
     Args:
-        name: ``materialize``, ``collect``, ``verify`` or ``report``.
+        name: ``materialize``, ``collect``, ``verify``, ``verify_single`` or ``report``.
         options: of sbatch: ``--time`` → value; None for an option without one. They replace those of the script.
         settings: environment variables that the script reads.
         more: whole options of the user (``--qos=x``), after all others.
@@ -76,9 +76,9 @@ def _directive(option: str, value: str | None) -> str:
     return f'#SBATCH {option}="{value}"' if re.search(r"[^\w@%:=./,+-]", value) else f"#SBATCH {option}={value}"
 
 
-def log_pattern(folder: Path, kind: str) -> str:
+def log_pattern(folder: Path, kind: str, *, is_array: bool) -> str:
     """Where a job logs: sbatch fills in the numbers of job and task, and takes ``%`` for the start of such."""
-    numbers = "%A_%a" if kind == "array" else "%j"
+    numbers = "%A_%a" if is_array else "%j"
     return f"{str(folder).replace('%', '%%')}/{kind}-{numbers}.log"
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +12,18 @@ from materialize import cluster, root
 from materialize.cluster import Ended, Job
 from materialize.dataset import Dataset, load_dataset
 from materialize.receipt import receipts_of
-from materialize.slurm.jobs import Submission, listed, submissions, tasks_of_array, units_in_jobs
+from materialize.slurm.batch import LOGS
+from materialize.slurm.jobs import (
+    NO_NUMBER,
+    Listing,
+    Submission,
+    listed,
+    submissions,
+    tasks_of_array,
+    units_elsewhere,
+    units_in_jobs,
+)
 from materialize.slurm.scripts import log_path
-from materialize.slurm.submit import LOGS
 from materialize.unit_rows import digests_and_paths, pending_units
 from tol_db.db.base import ShardState
 from tol_db.db.bulk import query, scalar
@@ -33,7 +42,9 @@ class Units:
         done: all their shards are in the database.
         written: have left receipts and files that `collect` enters.
         running, queued: in tasks that SLURM lists.
+        elsewhere: in arrays on another cluster, which may be over: they cannot be asked from here.
         idle: to be written, and in no job.
+        unknown: to be written, and in a job or not: SLURM did not say.
     """
 
     total: int
@@ -41,7 +52,9 @@ class Units:
     written: int
     running: int
     queued: int
+    elsewhere: int
     idle: int
+    unknown: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +101,8 @@ class SlurmStatus:
 
     Attributes:
         shards: state → how many.
+        cluster: whose queue was looked into; None where it did not answer.
+        elsewhere: jobs of other clusters that are not known to be over.
         silent: why SLURM was not asked or did not answer; None where it did.
         next: commands, the most useful first.
     """
@@ -96,7 +111,9 @@ class SlurmStatus:
     output_root: Path
     shards: dict[str, int]
     units: Units
+    cluster: str | None
     jobs: tuple[JobStatus, ...]
+    elsewhere: tuple[Submission, ...]
     failed: tuple[FailedTask, ...]
     silent: str | None
     next: tuple[str, ...]
@@ -123,36 +140,50 @@ def status(db: Database, name: str | None, *, log_lines: int = 5) -> SlurmStatus
         sql = "SELECT state, count(*) FROM shard WHERE dataset_id = ? GROUP BY state"
         counts = dict(query(conn, sql, (dataset.id,)))
     silent = None
-    jobs: dict[str, list[Job]] = {}
+    listing = Listing("", tuple(known), {}, ())
     try:
-        jobs = listed(known, is_patient=False)
+        listing = listed(known, is_patient=False)
     except TolDbError as err:
         silent = str(err)
-    busy = units_in_jobs(dataset, known, jobs)
     written = _written(dataset, pending, places)
-    left = {unit for unit in pending if unit not in busy and unit not in written}
+    units, left = _units(dataset, total, pending, written, listing, is_silent=silent is not None)
+    with db.read() as conn:
+        failed = _failed(conn, dataset, listing, left, log_lines) if silent is None else ()
+    shown = tuple(_job(s, listing.jobs[s.id]) for s in listing.live)
+    return SlurmStatus(
+        dataset=dataset.name,
+        output_root=dataset.output_root,
+        shards={state.value: counts[state.value] for state in ShardState if state.value in counts},
+        units=units,
+        cluster=listing.cluster or None,
+        jobs=shown,
+        elsewhere=listing.elsewhere,
+        failed=failed,
+        silent=silent,
+        next=_next(dataset.name, units, shown, listing.elsewhere, silent),
+    )
+
+
+def _units(
+    dataset: Dataset, total: int, pending: Collection[int], written: set[int], listing: Listing, *, is_silent: bool
+) -> tuple[Units, set[int]]:
+    """Where the units stand, and which are to be written and in no job."""
+    busy = units_in_jobs(dataset, listing)
     running = {unit for unit in pending if unit in busy and busy[unit].state in RUNNING}
+    left = {unit for unit in pending if unit not in busy and unit not in written}
+    away = left & units_elsewhere(dataset, listing.elsewhere).keys()
+    idle = left - away
     units = Units(
         total=total,
         done=total - len(pending),
         written=sum(unit in written and unit not in busy for unit in pending),
         running=len(running),
         queued=sum(unit in busy for unit in pending) - len(running),
-        idle=len(left),
+        elsewhere=len(away),
+        idle=0 if is_silent else len(idle),
+        unknown=len(idle) if is_silent else 0,
     )
-    with db.read() as conn:
-        failed = _failed(conn, dataset, known, left, jobs, log_lines) if silent is None else ()
-    shown = tuple(_job(s, jobs[s.job]) for s in known if s.job in jobs)
-    return SlurmStatus(
-        dataset=dataset.name,
-        output_root=dataset.output_root,
-        shards={state.value: counts[state.value] for state in ShardState if state.value in counts},
-        units=units,
-        jobs=shown,
-        failed=failed,
-        silent=silent,
-        next=_next(dataset.name, units, shown, silent),
-    )
+    return units, idle
 
 
 def _written(
@@ -177,41 +208,44 @@ def _job(submission: Submission, tasks: Sequence[Job]) -> JobStatus:
 def _failed(
     conn: sa.Connection,
     dataset: Dataset,
-    known: Sequence[Submission],
+    listing: Listing,
     left: set[int],
-    jobs: Mapping[str, Sequence[Job]],
     log_lines: int,
 ) -> tuple[FailedTask, ...]:
-    """Tasks that are over and left units of theirs unwritten; of each unit the task that had it last."""
+    """Tasks of this cluster that are over and left units of theirs unwritten; of each the task that had it last."""
     found: list[tuple[Submission, int, tuple[int, ...]]] = []
     unclaimed = set(left)
-    for array in reversed([s for s in known if s.kind == "array"]):
-        alive = {job.task for job in jobs.get(array.job, ())}
+    ours = (None, listing.cluster)
+    arrays = [s for s in listing.known if s.kind == "array" and s.job != NO_NUMBER and s.cluster in ours]
+    for array in reversed(arrays):
+        alive = {job.task for job in listing.jobs.get(array.id, ())}
         for number, units in sorted((tasks_of_array(dataset, array) or {}).items()):
-            ours = unclaimed.intersection(units)
-            if ours and number not in alive:
-                found.append((array, number, tuple(sorted(ours))))
-            unclaimed -= ours
+            lacking = unclaimed.intersection(units)
+            if lacking and number not in alive:
+                found.append((array, number, tuple(sorted(lacking))))
+            unclaimed -= lacking
         if not unclaimed:
             break
     ended = cluster.accounting({array.job for array, _, _ in found})
-    return tuple(_failed_task(conn, dataset, array.job, n, units, ended, log_lines) for array, n, units in found)
+    return tuple(_failed_task(conn, dataset, array, n, units, ended, log_lines) for array, n, units in found)
 
 
 def _failed_task(
     conn: sa.Connection,
     dataset: Dataset,
-    job: str,
+    array: Submission,
     number: int,
     units: tuple[int, ...],
     ended: Mapping[str, Ended],
     log_lines: int,
 ) -> FailedTask:
-    task = f"{job}_{number}"
+    task = f"{array.job}_{number}"
     how = ended.get(task)
+    if how is not None and array.name not in (None, how.name):
+        how = None  # a number that was given out twice
     sql = """SELECT a.detail FROM attempt a JOIN work_unit u ON u.id = a.work_unit_id
              WHERE a.dataset_id = ? AND u.number = ? AND a.detail IS NOT NULL ORDER BY a.id DESC LIMIT 1"""
-    log = log_path(dataset.output_root / LOGS, "array", job, number)
+    log = log_path(dataset.output_root / LOGS, "array", array.job, number)
     return FailedTask(
         task=task,
         units=units,
@@ -234,7 +268,9 @@ def _tail(path: Path, lines: int) -> tuple[str, ...]:
     return tuple(text.splitlines()[-lines:]) if lines else ()
 
 
-def _next(name: str, units: Units, jobs: Sequence[JobStatus], silent: str | None) -> tuple[str, ...]:
+def _next(
+    name: str, units: Units, jobs: Sequence[JobStatus], elsewhere: Sequence[Submission], silent: str | None
+) -> tuple[str, ...]:
     if silent is not None:
         return ("look again where `squeue` answers",) if units.done < units.total else ()
     follows = any(job.kind in ("array", "collect") for job in jobs)
@@ -245,6 +281,9 @@ def _next(name: str, units: Units, jobs: Sequence[JobStatus], silent: str | None
         steps.append(f"tol-db slurm submit --dataset {name}")
     if follows and not steps:
         steps.append(f"wait, then tol-db slurm status --dataset {name}")
+    if units.elsewhere:
+        clusters = ", ".join(sorted({s.cluster or "?" for s in elsewhere if s.kind == "array"}))
+        steps.append(f"tol-db slurm status --dataset {name}, on a login node of {clusters}")
     if not steps and units.done == units.total:
         steps += [f"tol-db export sizes --dataset {name}", f"tol-db export catalog --dataset {name} -o catalog.csv"]
     return tuple(steps)

@@ -6,43 +6,51 @@ that SLURM lists, is submitted. It holds the dataset's lease while it works, so 
 
 from __future__ import annotations
 
-import secrets
-import shutil
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from materialize import cluster, lease, root
-from materialize.cluster import Job
+from materialize.cluster import ControllerSilent
 from materialize.collect import acquire, collect
 from materialize.dataset import Dataset, load_dataset
 from materialize.shard import cannot_write
-from materialize.slurm import scripts
 from materialize.slurm.arrays import (
     DEFAULT_RATE,
-    Array,
-    array_option,
     arrays_of,
     longest_seconds,
     measured_rate,
     tasks_of,
     wall_seconds,
-    warning_seconds,
 )
-from materialize.slurm.jobs import Submission, listed, remember, submissions, units_in_jobs
+from materialize.slurm.batch import LOGS, Follower, Work, array_script, followers, verify_tasks
+from materialize.slurm.jobs import (
+    Listing,
+    Submission,
+    enter_listing,
+    forget,
+    intend,
+    listed,
+    new_name,
+    remember,
+    submissions,
+    told_jobs,
+    units_elsewhere,
+    units_in_jobs,
+)
 from materialize.slurm.places import require_safe, warnings
-from materialize.slurm.snapshot import remove_old, snapshot_path, write_snapshot
+from materialize.slurm.snapshot import FOLDER, remove_old, snapshot_path, write_snapshot
+from materialize.slurm.verification import Order, order_path, orders, snapshots_of_orders
 from materialize.stop import Stop, stop_signals
 from materialize.unit_rows import pending_units, unit_sizes
-from tol_db.db.bulk import query
+from tol_db.db.base import ShardState
+from tol_db.db.bulk import query, scalar
 from tol_db.db.engine import Database
-from tol_db.errors import LeaseHeld
+from tol_db.errors import LeaseHeld, TolDbError
 from tol_db.settings import SlurmSettings
 
-LOGS = "_logs"
 WAIT_SECONDS = 60.0
 """How long another run that holds the dataset is waited for."""
 
@@ -69,7 +77,8 @@ class SubmitReport:
     """What was submitted.
 
     Attributes:
-        pending: work units that are to be written; of these ``in_jobs`` are in jobs of earlier submissions.
+        pending: work units that are to be written; of these ``in_jobs`` are in jobs of earlier submissions, and
+            ``elsewhere`` in jobs of another cluster.
         tasks: the units of each task.
         rate: images a second and core that the tasks were cut by; ``is_measured``: by earlier attempts.
         snapshot: what the tasks read; None where there is nothing to submit, or in a dry run.
@@ -80,6 +89,7 @@ class SubmitReport:
     dataset: str
     pending: int
     in_jobs: int
+    elsewhere: int
     tasks: tuple[tuple[int, ...], ...]
     rate: float
     is_measured: bool
@@ -89,16 +99,18 @@ class SubmitReport:
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
-    """What is to be submitted, before anything is."""
+class Wishes:
+    """How to submit.
 
-    dataset: Dataset
-    settings: SlurmSettings
-    database: Path
-    config: Path | None
-    tasks: list[tuple[int, ...]]
-    arrays: list[Array]
-    live: list[str]
+    Attributes:
+        verify: check the shards after collecting them.
+        collecting: collect (and verify, and report) after the arrays.
+        taking_over: also submit what arrays on other clusters may be writing.
+    """
+
+    verify: bool = True
+    collecting: bool = True
+    taking_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +119,7 @@ class _Queue:
 
     db: Database
     dataset: Dataset
+    cluster: str
     keeper: lease.Keeper
     stop: Stop
 
@@ -123,11 +136,19 @@ class _Queue:
         units: Sequence[int] = (),
         sha256: str | None = None,
     ) -> str:
-        """Submit a job and write it down; its number."""
+        """Write a job down, submit it, and write its number down; this number."""
         self.check()
-        job = cluster.submit(script, _job_name(self.dataset, kind), options)
-        remember(self.db, self.dataset, kind, job, script, units, sha256)
-        return job
+        name = new_name(self.dataset, kind)
+        row = intend(self.db, self.dataset, kind, name, self.cluster, script, units, sha256)
+        try:
+            submitted = cluster.submit(script, name, options)
+        except ControllerSilent:  # it may have got through: by its name it is found
+            raise
+        except TolDbError:
+            forget(self.db, row)
+            raise
+        remember(self.db, row, submitted.job, submitted.cluster)
+        return submitted.job
 
 
 def submit(
@@ -136,8 +157,7 @@ def submit(
     settings: SlurmSettings,
     *,
     config: Path | None = None,
-    verify: bool = True,
-    collecting: bool = True,
+    wishes: Wishes = Wishes(),
     dry_run: bool = False,
     on_wait: Callable[[LeaseHeld], None] = lambda _held: None,
 ) -> SubmitReport:
@@ -146,8 +166,6 @@ def submit(
     Args:
         name: of the dataset; None where there is only one.
         config: settings file that the jobs read too.
-        verify: check the shards after collecting them.
-        collecting: collect (and verify, and report) after the arrays.
         dry_run: only say what would be submitted.
         on_wait: called once, when another run is waited for.
 
@@ -164,7 +182,7 @@ def submit(
     told = warnings(db.path, dataset.output_root)
     if dry_run:
         root.require(dataset.output_root, dataset.marker)
-        return _submit(db, dataset, settings, config, limit, told, verify, collecting, None)
+        return _submit(db, dataset, settings, config, limit, told, wishes, None)
     collect(db, dataset.name, wait=WAIT_SECONDS, on_wait=on_wait)
     with stop_signals() as stop:
         keeper = lease.Keeper(db, dataset, lease.here())
@@ -172,8 +190,8 @@ def submit(
         with keeper.released_at_the_end():
             with db.read() as conn:  # again: it may have been planned anew until the lease was ours
                 dataset = load_dataset(conn, dataset.name)
-            queue = _Queue(db, dataset, keeper, stop)
-            return _submit(db, dataset, settings, config, limit, told, verify, collecting, queue)
+            queue = _Queue(db, dataset, cluster.name(is_patient=True), keeper, stop)
+            return _submit(db, dataset, settings, config, limit, told, wishes, queue)
 
 
 def _submit(
@@ -183,8 +201,7 @@ def _submit(
     config: Path | None,
     limit: int,
     told: list[str],
-    verify: bool,
-    collecting: bool,
+    wishes: Wishes,
     queue: _Queue | None,
 ) -> SubmitReport:
     """Without ``queue`` it is a dry run."""
@@ -193,29 +210,34 @@ def _submit(
         pending = sorted(pending_units(conn, dataset))
         sizes = unit_sizes(conn, dataset)
         measured = _measured(conn, dataset)
-    jobs = listed(known)
-    busy = units_in_jobs(dataset, known, jobs)
+        checks = verify_tasks(_to_verify(conn, dataset), settings.verify_shards, limit)
+    listing = listed(known)
+    if queue is not None:
+        enter_listing(db, listing)
+    busy = units_in_jobs(dataset, listing)
+    away = {} if wishes.taking_over else units_elsewhere(dataset, listing.elsewhere)
+    away = {unit: array for unit, array in away.items() if unit in pending and unit not in busy}
     rate = settings.rate or measured or DEFAULT_RATE
     wall = wall_seconds(settings.time)
     minutes = settings.task_minutes or wall / 120  # half of the wall time: a rate is an estimate
-    tasks = tasks_of(
-        [unit for unit in pending if unit not in busy], sizes, rate * settings.cpus * minutes * 60, settings.cpus
-    )
-    told = told + _too_long(tasks, sizes, rate, settings, wall)
-    live = [s.job for s in known if s.kind == "array" and s.job in jobs]
-    work = _Work(dataset, settings, db.path.absolute(), config, tasks, arrays_of(len(tasks), limit), live)
-    follows = collecting and bool(tasks or _lacks_collect(known, jobs))
-    kinds = (["collect", "verify", "report"] if verify else ["collect", "report"]) if follows else []
+    left = [unit for unit in pending if unit not in busy and unit not in away]
+    tasks = tasks_of(left, sizes, rate * settings.cpus * minutes * 60, settings.cpus)
+    told = told + _too_long(tasks, sizes, rate, settings, wall) + _left_out(away)
+    live = [submission for submission in listing.live if submission.kind == "array"]
+    order = order_path(dataset.output_root) if checks > 1 else None
+    arrays = arrays_of(len(tasks), limit)
+    work = Work(dataset, settings, db.path.absolute(), config, tasks, arrays, live, order, checks)
+    follows = wishes.collecting and bool(tasks or _lacks_collect(listing))
+    after = followers(work, verify=wishes.verify) if follows else []
     if queue is None:
-        snapshot, made = None, _scripts_only(work, kinds)
+        snapshot, made = None, _scripts_only(work, after)
     else:
-        snapshot, made = _hand_over(queue, work, kinds)
-        needed = {s.sha256 for s in known if s.sha256 and s.job in jobs}
-        remove_old(dataset.output_root, needed | ({snapshot.stem} if snapshot else set()))
+        snapshot, made = _hand_over(queue, work, after, listing, sizes)
     return SubmitReport(
         dataset=dataset.name,
         pending=len(pending),
         in_jobs=sum(unit in busy for unit in pending),
+        elsewhere=len(away),
         tasks=tuple(tasks),
         rate=rate,
         is_measured=settings.rate is None and measured is not None,
@@ -232,6 +254,12 @@ def _measured(conn: sa.Connection, dataset: Dataset) -> float | None:
     return measured_rate(query(conn, sql, (dataset.id,)))
 
 
+def _to_verify(conn: sa.Connection, dataset: Dataset) -> int:
+    """Shards that will be complete and unverified when all that is pending is written."""
+    sql = "SELECT count(*) FROM shard WHERE dataset_id = ? AND state <> ?"
+    return int(scalar(conn, sql, (dataset.id, ShardState.VERIFIED.value)))
+
+
 def _too_long(
     tasks: Sequence[Sequence[int]], sizes: Mapping[int, int], rate: float, settings: SlurmSettings, wall: int
 ) -> list[str]:
@@ -244,98 +272,71 @@ def _too_long(
     ]
 
 
-def _lacks_collect(known: Sequence[Submission], jobs: Mapping[str, list[Job]]) -> bool:
+def _left_out(away: Mapping[int, Submission]) -> list[str]:
+    if not away:
+        return []
+    arrays = {array.id: array for array in away.values()}
+    return [
+        f"{len(away)} work units are left out: array {told_jobs(list(arrays.values()))} may be writing them, and "
+        "cannot be asked from here. Submit or cancel there; where it is over, --take-over submits them here"
+    ]
+
+
+def _lacks_collect(listing: Listing) -> bool:
     """Whether arrays are in the queue that nobody will collect."""
-    kinds = {s.kind for s in known if s.job in jobs}
+    kinds = {submission.kind for submission in listing.live}
     return "array" in kinds and "collect" not in kinds
 
 
-def _scripts_only(work: _Work, kinds: Sequence[str]) -> list[SubmittedJob]:
+def _scripts_only(work: Work, after: Sequence[Follower]) -> list[SubmittedJob]:
     path = snapshot_path(work.dataset.output_root, "SHA256")
-    arrays = [SubmittedJob("array", None, a.tasks, _array_script(work, a, path)) for a in work.arrays]
-    return arrays + [SubmittedJob(kind, None, 1, _follower_script(work, kind)) for kind in kinds]
+    arrays = [SubmittedJob("array", None, a.tasks, array_script(work, a, path)) for a in work.arrays]
+    return arrays + [SubmittedJob(each.kind, None, each.tasks, each.script) for each in after]
 
 
-def _hand_over(queue: _Queue, work: _Work, kinds: Sequence[str]) -> tuple[Path | None, list[SubmittedJob]]:
-    """Write the snapshot and call sbatch; each job is written down before the next one is submitted."""
-    logs = work.dataset.output_root / LOGS
-    try:
-        logs.mkdir(exist_ok=True)
-    except OSError as err:
-        raise cannot_write(logs, err) from err
+def _hand_over(
+    queue: _Queue, work: Work, after: Sequence[Follower], listing: Listing, sizes: Mapping[int, int]
+) -> tuple[Path | None, list[SubmittedJob]]:
+    """Write the snapshot and call sbatch; each job is written down before it is submitted."""
+    _make_folders(work)
+    if not listing.jobs and not listing.elsewhere:
+        for old in orders(work.dataset.output_root):
+            old.unlink(missing_ok=True)
     made: list[SubmittedJob] = []
-    before = list(work.live)
-    path = None
+    before = [array.job for array in work.live]
+    path: Path | None = None
     if work.tasks:
-        snapshot = write_snapshot(queue.db, work.dataset, work.tasks, queue.stop.check)
+        snapshot = write_snapshot(
+            queue.db, work.dataset, work.tasks, sizes, check=queue.stop.check, between_parts=queue.check
+        )
         path = snapshot.path
         for array in work.arrays:
-            script = _array_script(work, array, path)
+            script = array_script(work, array, path)
             units = [unit for task in work.tasks[array.offset : array.offset + array.tasks] for unit in task]
             job = queue.add("array", script, units=units, sha256=snapshot.sha256)
             made.append(SubmittedJob("array", job, array.tasks, script))
             before.append(job)
-    for kind in kinds:
-        script = _follower_script(work, kind)
-        job = queue.add(kind, script, (f"--dependency=afterany:{':'.join(before)}", "--kill-on-invalid-dep=yes"))
-        made.append(SubmittedJob(kind, job, 1, script))
+    if work.order is not None and any(each.tasks > 1 for each in after):
+        Order(work.order, work.dataset.uuid, work.verify_tasks).write()
+    for each in after:
+        waits = (f"--dependency=afterany:{':'.join(before)}", "--kill-on-invalid-dep=yes")
+        job = queue.add(each.kind, each.script, waits)
+        made.append(SubmittedJob(each.kind, job, each.tasks, each.script))
         before = [job]
+    _remove_old(work.dataset.output_root, listing, {path.stem} if path is not None else set())
     return path, made
 
 
-def _job_name(dataset: Dataset, kind: str) -> str:
-    """No other job has it: by this name a job is found whose sbatch did not come back."""
-    plain = "".join(c if c.isascii() and (c.isalnum() or c in "._-") else "-" for c in dataset.name)
-    return f"tol-{plain[:40]}-{kind}-{secrets.token_hex(3)}"
+def _make_folders(work: Work) -> None:
+    for name in (LOGS, FOLDER):
+        folder = work.dataset.output_root / name
+        try:
+            folder.mkdir(exist_ok=True)
+        except OSError as err:
+            raise cannot_write(folder, err) from err
 
 
-def _array_script(work: _Work, array: Array, snapshot: Path) -> str:
-    settings = work.settings
-    options = _options(work, "array") | {
-        "--array": array_option(array, settings.throttle, len(work.arrays)),
-        "--cpus-per-task": str(settings.cpus),
-    }
-    values = _values(work) | {
-        "TOL_DB_SLURM_SNAPSHOT": str(snapshot),
-        "TOL_DB_SLURM_DATASET": work.dataset.name,
-        "TOL_DB_SLURM_OFFSET": str(array.offset),
-        "TOL_DB_SLURM_REQUEUES": str(settings.requeues),
-    }
-    if settings.local_dir:
-        values["TOL_DB_SLURM_LOCAL_DIR"] = settings.local_dir
-    return scripts.render("materialize", options, values, settings.sbatch_options)
-
-
-def _follower_script(work: _Work, kind: str) -> str:
-    cpus = work.settings.cpus if kind == "verify" else 1
-    values = _values(work) | {"TOL_DB": str(work.database), "TOL_DB_SLURM_DATASET": work.dataset.name}
-    options = _options(work, kind) | {"--cpus-per-task": str(cpus)}
-    return scripts.render(kind, options, values, work.settings.sbatch_options)
-
-
-def _options(work: _Work, kind: str) -> dict[str, str | None]:
-    settings = work.settings
-    signal = "USR1" if kind == "array" else "TERM"  # only an array task asks to be started again
-    options: dict[str, str | None] = {
-        "--time": settings.time,
-        "--mem": settings.mem,
-        "--signal": f"B:{signal}@{warning_seconds(wall_seconds(settings.time))}",
-        "--output": scripts.log_pattern(work.dataset.output_root / LOGS, kind),
-        "--chdir": str(work.dataset.output_root),  # a settings file where the user stands now is not read by chance
-    }
-    named = {"--account": settings.account, "--partition": settings.partition}
-    return {option: value for option, value in named.items() if value} | options
-
-
-def _values(work: _Work) -> dict[str, str]:
-    """What all jobs get: where tol-db is, and the settings file."""
-    values = {}
-    command = Path(sys.executable).with_name("tol-db")
-    found = command if command.is_file() else shutil.which("tol-db")
-    if found:
-        values["TOL_DB_SLURM_BIN"] = str(Path(found).parent)
-    if work.settings.setup:
-        values["TOL_DB_SLURM_SETUP"] = work.settings.setup
-    if work.config is not None:
-        values["TOL_DB_CONFIG"] = str(work.config.absolute())
-    return values
+def _remove_old(output_root: Path, listing: Listing, new: Collection[str]) -> None:
+    """Remove the snapshots that no job needs any more."""
+    waiting = (*listing.live, *listing.elsewhere)
+    remove_old(output_root, {s.sha256 for s in waiting if s.sha256} | snapshots_of_orders(output_root) | set(new))

@@ -7,7 +7,7 @@ every complete shard and write down each result at once, and, where it is asked 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -191,7 +191,7 @@ def require_root(dataset: Dataset, known: Sequence[ShardRow]) -> None:
     root.require_folders(dataset.output_root, {row.path.parent for row in known if row.state in CHECKABLE})
 
 
-def chosen_of(dataset: Dataset, known: Sequence[ShardRow], shards: range | None) -> list[ShardRow]:
+def chosen_of(dataset: Dataset, known: Sequence[ShardRow], shards: Collection[int] | None) -> list[ShardRow]:
     """The shards with these numbers.
 
     Raises:
@@ -200,7 +200,7 @@ def chosen_of(dataset: Dataset, known: Sequence[ShardRow], shards: range | None)
     chosen = [row for row in known if shards is None or row.number in shards]
     if shards is not None and not chosen:
         raise UsageError(
-            f"dataset {dataset.name!r} has no shard in {shards[0]}-{shards[-1]}",
+            f"dataset {dataset.name!r} has no shard in {min(shards)}-{max(shards)}",
             hint=f"its shards are numbered from 0 to {len(known) - 1}",
         )
     return chosen

@@ -6,14 +6,14 @@ Each result is a file (:mod:`materialize.verify.results`); :mod:`materialize.ver
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Collection, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
 from materialize.dataset import Dataset, load_dataset
 from materialize.shard import cannot_write
-from materialize.stop import stop_signals
+from materialize.stop import Stop, stop_signals
 from materialize.verify.check import Checking, GoingOn, VerifyReport, chosen_of, require_root, todo_of
 from materialize.verify.results import Result, new_result, read_result, result_files, write_result
 from materialize.verify.rows import CHECKABLE, ShardRow, shard_rows
@@ -29,9 +29,10 @@ def leave_results(
     *,
     workers: int,
     deep: bool = False,
-    shards: range | None = None,
+    shards: Collection[int] | None = None,
     restart: bool = False,
     on_going_on: Callable[[GoingOn], None] = lambda _going_on: None,
+    stop: Stop | None = None,
 ) -> VerifyReport:
     """Check the complete shards of a dataset and leave a result file for each; the database is only read.
 
@@ -44,6 +45,7 @@ def leave_results(
         name, workers, deep, shards: as :func:`materialize.verify.check.verify`.
         restart: check them again.
         on_going_on: called before the checking, where results were left before.
+        stop: of a caller that has taken the signals over already.
 
     Raises:
         UsageError: no shard has such a number.
@@ -52,7 +54,7 @@ def leave_results(
         Interrupted: by a signal; the results are kept.
     """
     level = Level.DEEP if deep else Level.DEFAULT
-    with stop_signals() as stop:
+    with nullcontext(stop) if stop is not None else stop_signals() as stop:
         with db.read() as conn:
             dataset = load_dataset(conn, name)
             known = shard_rows(conn, dataset, level)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -31,9 +32,15 @@ if TYPE_CHECKING:
     metavar="SECONDS",
     help="How long to wait for another run that holds the dataset.",
 )
+@click.option(
+    "--verify-order",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="An order of `slurm submit`: make the snapshot by which the array after this job checks the new shards.",
+)
 @click.option("--json", "json_", is_flag=True, help="JSON instead of text.")
 @db_settings
-def collect(settings: Settings, name: str | None, wait: float, json_: bool) -> None:
+def collect(settings: Settings, name: str | None, wait: float, verify_order: Path | None, json_: bool) -> None:
     """Enter the shards that `materialize --receipts-only` has written, and what `verify --results-only` has found.
 
     Run it any number of times, while such runs go on or after them. Shards whose file is gone are taken back,
@@ -44,6 +51,7 @@ def collect(settings: Settings, name: str | None, wait: float, json_: bool) -> N
       tol-db collect --dataset tol
     """
     from materialize.collect import collect as run
+    from materialize.slurm.verification import carry_out
     from materialize.verify.enter import enter_results
 
     results: list[EnteredResults] = []
@@ -51,7 +59,11 @@ def collect(settings: Settings, name: str | None, wait: float, json_: bool) -> N
     def enter(db: Database, dataset: Dataset, keeper: Keeper, between_steps: Callable[[], None]) -> None:
         results.append(enter_results(db, dataset, keeper, between_steps))
 
-    collected = run(opened(settings), name, wait=wait, on_wait=print_waiting, before=enter)
+    def order(db: Database, dataset: Dataset, keeper: Keeper, between_steps: Callable[[], None]) -> None:
+        if verify_order is not None:
+            carry_out(db, dataset, verify_order, between_steps)
+
+    collected = run(opened(settings), name, wait=wait, on_wait=print_waiting, before=enter, after=order)
     if json_:
         click.echo(as_json({"findings": collected.findings, "left": collected.left, "results": results[0]}))
     else:

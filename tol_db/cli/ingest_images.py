@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
-from tol_db.cli.options import NumberRange, db_settings, opened
+from tol_db.cli.options import NumberRange, ShareOf, db_settings, opened
 from tol_db.errors import UsageError
 from tol_db.ingest.containers import ingest_containers
 from tol_db.ingest.layout import KEYS, find_roots
 from tol_db.ingest.raw_folders import RawResult, ingest_bioscan, ingest_eol, ingest_inat21
 from tol_db.ingest.scan_report import ContainersResult
+from tol_db.ingest.scan_shares import Share, leave_scans
 from tol_db.ingest.seek_indexes import SeekWish
 from tol_db.ingest.tol10m import ingest_tree
 from tol_db.settings import Settings
@@ -57,6 +58,11 @@ def _seek_options(command: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _tell_absence(scans: Path | None) -> None:
+    if scans is not None and not scans.is_dir():
+        click.echo(f"no scans in {scans}: every container is read", err=True)
+
+
 def _seek_wish(asked: bool, folder: Path | None, kib: int) -> SeekWish | None:
     if asked:
         return SeekWish(folder, kib << 10)
@@ -65,15 +71,25 @@ def _seek_wish(asked: bool, folder: Path | None, kib: int) -> SeekWish | None:
     return None
 
 
+_scans_option = click.option(
+    "--scans",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Use what `ingest containers --scan-to FOLDER` has left, where it tells of the containers as they are.",
+)
+
+
 @click.command()
 @_FOLDER
 @click.option("--no-scan", is_flag=True, help="Leave the archives and folders for `ingest containers`.")
+@_scans_option
 @_seek_options
 @db_settings
 def tol10m(
     settings: Settings,
     folder: Path,
     no_scan: bool,
+    scans: Path | None,
     seek_index: bool,
     seek_index_dir: Path | None,
     seek_spacing: int,
@@ -89,13 +105,17 @@ def tol10m(
     Examples:
       tol-db ingest tol10m /data/TreeOfLife-10M
       tol-db ingest tol10m /data/TreeOfLife-10M --seek-index
+      tol-db ingest tol10m /data/TreeOfLife-10M --scans /data/scans
     """
     seek = _seek_wish(seek_index, seek_index_dir, seek_spacing)
     if seek is not None and no_scan:
         raise UsageError(
             "--seek-index is made by the scan, and --no-scan leaves it out", hint="leave out one of them"
         )
-    result = ingest_tree(opened(settings), folder, scan=not no_scan, seek=seek)
+    if scans is not None and no_scan:
+        raise UsageError("--scans is for the scan, and --no-scan leaves it out", hint="leave out one of them")
+    _tell_absence(scans)
+    result = ingest_tree(opened(settings), folder, scan=not no_scan, seek=seek, scans=scans)
     _print(result.describe(), result.containers)
 
 
@@ -110,6 +130,18 @@ def tol10m(
     "or by place in natural order, from 1, where not every name has a number of its own.",
 )
 @click.option("--rehash", is_flag=True, help="Compare checksums also where size and time are unchanged.")
+@click.option(
+    "--scan-to",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="FOLDER",
+    help="Open no database: leave a scan file of each container in FOLDER, for --scans.",
+)
+@click.option(
+    "--share",
+    type=ShareOf(),
+    help="Of --scan-to: every N-th container of all sources, from the K-th on; K counts from 0.",
+)
+@_scans_option
 @_seek_options
 @db_settings
 def containers(
@@ -118,6 +150,9 @@ def containers(
     source: str | None,
     only: range | None,
     rehash: bool,
+    scan_to: Path | None,
+    share: tuple[int, int] | None,
+    scans: Path | None,
     seek_index: bool,
     seek_index_dir: Path | None,
     seek_spacing: int,
@@ -128,23 +163,42 @@ def containers(
     its size or time changed. A damaged archive is recorded up to its fault; the others go on. With --seek-index
     archives that were scanned before get their index too, and an index that is there and whole is kept.
 
+    By many processes at once, on as many nodes: each runs --scan-to at its --share (or --containers) and leaves a
+    small file per container, without a database; then one run with --scans enters them. A file counts for the
+    container as it was scanned: one that is damaged, or older than its container, is named, and the container is
+    read. Run both as often as you like.
+
     \b
     Examples:
       tol-db ingest containers /data/TreeOfLife-10M
+      tol-db ingest containers /data/TreeOfLife-10M --scan-to /data/scans --share 0/63
+      tol-db ingest containers /data/TreeOfLife-10M --scans /data/scans
       tol-db ingest containers /data/TreeOfLife-10M --source eol --containers 7-9
       tol-db ingest containers /data/eol --rehash
       tol-db ingest containers /data/eol --seek-index --seek-index-dir /blue/group/indexes
     """
     seek = _seek_wish(seek_index, seek_index_dir, seek_spacing)
-    db = opened(settings)
+    if share is not None and scan_to is None:
+        raise UsageError("--share is for --scan-to FOLDER", hint="one process enters all scans, with --scans")
+    if scans is not None and scan_to is not None:
+        raise UsageError("--scan-to leaves scans, and --scans enters them", hint="leave out one of them")
+    db = opened(settings) if scan_to is None else None
     roots = find_roots(folder, source)
     if only is not None and len(list(roots.items())) > 1:
         raise UsageError(
             "--containers counts within one source, and this tree has several",
             hint="add --source eol, --source inat21 or --source bioscan",
         )
-    result = ingest_containers(db, roots, only=only, rehash=rehash, seek=seek)
-    _print(result.describe(), result)
+    if scan_to is not None:
+        mine = Share(*share) if share is not None else None
+        left = leave_scans(roots, scan_to, only=only, share=mine, rehash=rehash, seek=seek)
+        for line in left.describe():
+            click.echo(line)
+        left.require_sound()
+    if db is not None:
+        _tell_absence(scans)
+        result = ingest_containers(db, roots, only=only, rehash=rehash, seek=seek, scans=scans)
+        _print(result.describe(), result)
 
 
 def _raw(settings: Settings, folder: Path, ingest: Callable[..., RawResult]) -> None:

@@ -43,6 +43,20 @@ class NumberRange(click.ParamType[range]):
         return range(first, last + 1)
 
 
+class ShareOf(click.ParamType[tuple[int, int]]):
+    """``3/63``: the share with number 3 of 63, which count from 0."""
+
+    name = "K/N"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", str(value))
+        if not match or not int(match[1]) < int(match[2]):
+            self.fail(f"{value!r}: a share such as 0/63 is wanted, up to 62/63", param, ctx)
+        return int(match[1]), int(match[2])
+
+
 def as_json(value: object, *, indent: int | None = 1) -> str:
     """A dataclass, or a list of them, as indented JSON; on one line with an indent of None."""
 

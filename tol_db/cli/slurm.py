@@ -11,7 +11,7 @@ import click
 
 from tol_db.cli.findings import few, print_findings
 from tol_db.cli.options import NumberRange, as_json, db_settings, opened
-from tol_db.errors import LeaseHeld, UsageError
+from tol_db.errors import LeaseHeld, TolDbError, UsageError
 from tol_db.settings import Settings
 
 if TYPE_CHECKING:
@@ -61,8 +61,17 @@ def slurm() -> None:
     metavar="DIR",
     help="Folder on the disk of each node.  [default: $SLURM_TMPDIR, else $TMPDIR, else /tmp]",
 )
+@click.option(
+    "--verify-shards",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Shards that one task checks afterwards; where there are no more, one job does.  [default: 500]",
+)
 @click.option("--no-verify", is_flag=True, help="Do not check the shards afterwards.")
 @click.option("--no-collect", is_flag=True, help="Only the arrays; `tol-db collect` later, by hand.")
+@click.option(
+    "--take-over", is_flag=True, help="Also submit what arrays on another cluster have not written; they are over."
+)
 @click.option("--dry-run", is_flag=True, help="Print the scripts; change nothing.")
 @json_option
 @db_settings
@@ -72,6 +81,7 @@ def submit(
     name: str | None,
     no_verify: bool,
     no_collect: bool,
+    take_over: bool,
     dry_run: bool,
     json_: bool,
     **given: Any,
@@ -79,9 +89,9 @@ def submit(
     """Submit what is pending as array jobs, and after them collect, verify and report.
 
     Run it again at any time: what is written is entered first, and what jobs in the queue will write is not
-    submitted twice. Each array task copies a snapshot of its rows to its node and writes shards and receipts;
-    none of them opens the database. Options that are not given come from TOL_DB_SLURM_… in the environment,
-    then from [slurm] in tol-db.toml.
+    submitted twice; what arrays on another cluster may be writing is left out, too. Each array task copies a
+    snapshot of its rows to its node and writes shards and receipts; none of them opens the database. Options that
+    are not given come from TOL_DB_SLURM_… in the environment, then from [slurm] in tol-db.toml.
 
     \b
     Examples:
@@ -89,6 +99,7 @@ def submit(
       tol-db slurm submit --dataset tol --throttle 20 --sbatch-option=--qos=long
       tol-db slurm submit --dataset tol --dry-run
     """
+    from materialize.slurm.submit import Wishes
     from materialize.slurm.submit import submit as run
 
     wished = {key: value for key, value in given.items() if value not in (None, ())}
@@ -97,8 +108,7 @@ def submit(
         name,
         replace(settings.slurm, **wished),
         config=settings.config,
-        verify=not no_verify,
-        collecting=not no_collect,
+        wishes=Wishes(verify=not no_verify, collecting=not no_collect, taking_over=take_over),
         dry_run=dry_run,
         on_wait=_print_waiting,
     )
@@ -130,7 +140,7 @@ def _print_submitted(report: SubmitReport, dry_run: bool) -> None:
             f"({report.rate:.3g} images/s and core, {source})"
         )
     for job in () if dry_run else report.jobs:
-        tasks = f", {job.tasks} tasks" if job.kind == "array" else ""
+        tasks = f", {job.tasks} tasks" if job.kind == "array" or job.tasks > 1 else ""
         click.echo(f"{job.kind} job {job.job}{tasks}")
     if report.jobs and not dry_run:
         click.echo(f"next: tol-db slurm status --dataset {report.dataset}")
@@ -171,11 +181,15 @@ def status(settings: Settings, name: str | None, log_lines: int, json_: bool) ->
 def cancel(settings: Settings, name: str | None, yes: bool) -> None:
     """End all jobs of a dataset that are in the queue or running; what is complete is kept.
 
+    Those of the cluster of this host: a number of another one would be a stranger's job here. Exit code 1 where
+    all that is left is on another cluster.
+
     \b
     Example:
       tol-db slurm cancel --dataset tol --yes
     """
     from materialize.slurm.cancel import cancel as run
+    from materialize.slurm.jobs import told_jobs
 
     def confirm(ids: list[str]) -> bool:
         if yes:
@@ -184,12 +198,19 @@ def cancel(settings: Settings, name: str | None, yes: bool) -> None:
             raise UsageError(f"jobs {few(list(map(int, ids)))} would be ended", hint="say so with --yes")
         return click.confirm(f"end jobs {', '.join(ids)}?")
 
-    ended = run(opened(settings, readonly=True), name, confirm)
-    if not ended:
+    done = run(opened(settings), name, confirm)
+    if done.jobs:
+        click.echo(f"ended jobs {', '.join(done.jobs)}")
+    else:
         click.echo("no job was ended")
-        return
-    click.echo(f"ended jobs {', '.join(ended)}")
-    click.echo("next: tol-db collect, then tol-db slurm submit for what is left")
+    if done.elsewhere:
+        left = f"job {told_jobs(done.elsewhere)} may be in the queue there; this is cluster {done.cluster}"
+        hint = "run `tol-db slurm cancel` on a login node of that cluster"
+        if not done.jobs:
+            raise TolDbError(left, hint=hint)
+        click.echo(f"left alone: {left}: {hint}", err=True)
+    if done.jobs:
+        click.echo("next: tol-db collect, then tol-db slurm submit for what is left")
 
 
 @slurm.command()
@@ -250,3 +271,64 @@ def task(settings: Settings, /, snapshot: Path, name: str | None, json_: bool, *
         **given,
     )
     tell(report, json_)
+
+
+@slurm.command("verify-task")
+@click.argument("source", metavar="SNAPSHOT", type=click.Path(path_type=Path))
+@click.option("--dataset", "name", help="Of a copy of a database with several.  [the only one]")
+@click.option("--deep", is_flag=True, help="Also compare every byte and text, and decode every picture.")
+@click.option("--shards", type=NumberRange(), help="These shard numbers.  [default: those of this task]")
+@click.option(
+    "--shards-per-task",
+    type=click.IntRange(1),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="Of a copy of a database: task T checks shards T×N to T×N+N-1.",
+)
+@click.option(
+    "--offset", type=click.IntRange(0), default=0, show_default=True, help="Added to SLURM_ARRAY_TASK_ID."
+)
+@click.option(
+    "--requeues",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Ask to be started again at the time limit, at most so many times.",
+)
+@click.option("--workers", type=click.IntRange(1, 1024), help="Processes.  [default: $SLURM_CPUS_PER_TASK]")
+@click.option(
+    "--local-dir",
+    type=click.Path(path_type=Path),
+    help="Folder on this node's disk.  [default: $SLURM_TMPDIR, else $TMPDIR, else /tmp]",
+)
+@json_option
+@db_settings
+def verify_task(settings: Settings, /, source: Path, name: str | None, json_: bool, **given: Any) -> None:
+    """Check the shards of one task of an array: what slurm/verify.sbatch runs on a node.
+
+    SNAPSHOT is the order verify-….json that `tol-db slurm submit` left, or a copy by `tol-db backup`. It is copied
+    to the node; a result per shard is left under the output root, and no database is opened. `tol-db collect`
+    enters the results. Started again, it goes on where it was. Exit code 1 when something is wrong.
+
+    \b
+    Examples:
+      tol-db slurm verify-task /blue/lab/shards/_snapshots/verify-0f3a.json --requeues 3
+      tol-db slurm verify-task copy.sqlite --shards 0-99 --deep --workers 16
+    """
+    from materialize.slurm.task import verify_task as run
+    from tol_db.cli.verify import failure, print_going_on, print_report
+    from tol_db.settings import usable_cores
+
+    report = run(
+        source,
+        workers=given.pop("workers") or usable_cores(),
+        dataset=name,
+        say=lambda text: click.echo(text, err=True),
+        on_going_on=print_going_on,
+        **given,
+    )
+    click.echo(as_json(report)) if json_ else print_report(report)
+    if not report.is_good:
+        raise failure(report, is_entered=False)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from materialize.slurm.arrays import told_numbers
+from materialize.slurm.jobs import NO_NUMBER
 from tol_db.errors import printed
 
 if TYPE_CHECKING:
@@ -29,20 +30,28 @@ def _lines(status: SlurmStatus) -> Iterator[str]:
         (units.written, "written and to be collected"),
         (units.running, "in running tasks"),
         (units.queued, "in queued tasks"),
+        (units.elsewhere, "in jobs of another cluster"),
         (units.idle, "in no job"),
+        (units.unknown, "in a job or in none: SLURM is silent"),
     )
     told = ", ".join(f"{number:,} {what}" for number, what in kinds if number)
     yield f"  work units: {units.total:,}" + (f": {told}" if told else "")
     if status.silent is not None:
         yield f"  jobs: unknown: {printed(status.silent)}"
     elif not status.jobs:
-        yield "  jobs: none in the queue"
+        yield f"  jobs: none in the queue of cluster {status.cluster}"
     for job in status.jobs:
         tasks = [
             f"{number} {what}" for number, what in ((job.running, "running"), (job.queued, "queued")) if number
         ]
         reason = f" ({printed(job.reason)})" if job.queued and job.reason else ""
         yield f"  {job.kind} job {job.job}: {', '.join(tasks)}{reason}, submitted {job.submitted_at}"
+    for other in status.elsewhere:
+        number = other.job if other.job != NO_NUMBER else other.name
+        yield (
+            f"  {other.kind} job {number} of cluster {other.cluster}, submitted {other.submitted_at}: "
+            "it may be over, and cannot be asked from here"
+        )
     for task in status.failed[:TASKS]:
         yield from _failed(task)
     if len(status.failed) > TASKS:

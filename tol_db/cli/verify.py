@@ -108,7 +108,7 @@ def verify(
             deep=deep,
             shards=shards,
             restart=restart,
-            on_going_on=_print_going_on,
+            on_going_on=print_going_on,
         )
     else:
         from materialize.verify.check import verify as run
@@ -121,13 +121,13 @@ def verify(
             repairing=repairing,
             shards=shards,
             restart=restart,
-            on_going_on=_print_going_on,
+            on_going_on=print_going_on,
         )
-    click.echo(as_json(report)) if json_ else _print_report(report)
+    click.echo(as_json(report)) if json_ else print_report(report)
     if results_only and report.shards and not json_:
         click.echo("nothing was entered yet: `tol-db verify --collect-results` enters the results")
     if not report.is_good:
-        raise _failure(report, is_entered=not results_only)
+        raise failure(report, is_entered=not results_only)
 
 
 def _collect(db: Database, name: str | None, json_: bool) -> None:
@@ -146,7 +146,7 @@ def _refuse(why: str, **given: bool) -> None:
             raise UsageError(f"--{option.replace('_', '-')} {why}", hint="see `tol-db verify --help`")
 
 
-def _print_going_on(going_on: GoingOn) -> None:
+def print_going_on(going_on: GoingOn) -> None:
     click.echo(
         f"going on with the verification begun {going_on.begun_at}: "
         f"{going_on.checked:,} of {going_on.shards:,} shards were checked",
@@ -154,7 +154,7 @@ def _print_going_on(going_on: GoingOn) -> None:
     )
 
 
-def _print_report(report: VerifyReport) -> None:
+def print_report(report: VerifyReport) -> None:
     rate = report.bytes / report.seconds if report.seconds else 0.0
     told = f"{amount(report.bytes, 'bytes')} in {duration(report.seconds)}, {amount(rate, 'bytes')}/s"
     click.echo(f"checked {report.shards:,} shards ({report.level} level; {told}): {report.good:,} are good")
@@ -188,7 +188,7 @@ def _print_others(report: VerifyReport) -> None:
         click.echo(f"not recorded, left alone: {path}")
 
 
-def _failure(report: VerifyReport, *, is_entered: bool) -> TolDbError:
+def failure(report: VerifyReport, *, is_entered: bool) -> TolDbError:
     missing = sum(bad.verdict == "missing" for bad in report.bad)
     counts = (
         (len(report.bad) - missing, "bad"),

@@ -681,10 +681,13 @@ class Submission(Base):
     id: Mapped[Key]
     dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id", ondelete="CASCADE"), index=True)
     kind: Mapped[str]
-    slurm_job_id: Mapped[str]
+    slurm_job_id: Mapped[str] = mapped_column(comment="0 until sbatch has told it")
     first_unit: Mapped[int | None]
     last_unit: Mapped[int | None]
     snapshot_sha256: Mapped[Sha256 | None]
     script: Mapped[str] = mapped_column(server_default=text("''"))
     submitted_at: Mapped[Timestamp]
+    cluster: Mapped[str | None] = mapped_column(comment="ClusterName, whose number the job has; null: not known")
+    job_name: Mapped[str | None] = mapped_column(comment="no other job has it")
+    ended_at: Mapped[Timestamp | None] = mapped_column(comment="when its cluster was seen not to list it any more")
     __table_args__ = (CheckConstraint(one_of("kind", ("array", "collect", "verify", "report")), name="kind"),)

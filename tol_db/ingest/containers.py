@@ -9,10 +9,12 @@ folder: that of its names and sizes).
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from materialize.seek_index_build import Built
 from tol_db import progress
 from tol_db.db.bulk import changes
 from tol_db.db.engine import Database
@@ -30,9 +32,10 @@ from tol_db.ingest.known_containers import (
     place,
     rows_without_file,
 )
-from tol_db.ingest.layout import Discovery, Found, Roots, discover
+from tol_db.ingest.layout import Discovery, Found, Roots, chosen_of, discover
 from tol_db.ingest.matching import Matched, Target, claimed_strays, record
-from tol_db.ingest.scan import Stat, digest_of, scanned
+from tol_db.ingest.scan import Scan, Stat, digest_of, scanned
+from tol_db.ingest.scan_files import ScanFiles
 from tol_db.ingest.scan_report import ContainersResult, Note, SourceScan
 from tol_db.ingest.seek_indexes import SeekIndexes, SeekWish, no_indexes
 
@@ -40,7 +43,13 @@ CLAIMED = "an image without a file claims a stray of it"
 
 
 def ingest_containers(
-    db: Database, roots: Roots, *, only: range | None = None, rehash: bool = False, seek: SeekWish | None = None
+    db: Database,
+    roots: Roots,
+    *,
+    only: range | None = None,
+    rehash: bool = False,
+    seek: SeekWish | None = None,
+    scans: Path | None = None,
 ) -> ContainersResult:
     """Scan what is new or changed under the roots and match it to the image rows of a mapping.
 
@@ -52,6 +61,8 @@ def ingest_containers(
             in natural order of path, from 1. Nothing is taken for missing then.
         rehash: compare digests also where size and time are unchanged.
         seek: whether each ``.tar.gz`` is to have a seek index, also those that were scanned before.
+        scans: a folder of scan files (:mod:`tol_db.ingest.scan_shares`), which are used where they tell of the
+            container as it is; others are read.
 
     Raises:
         UsageError: no source has image rows, or the range names none of the containers; the library for seek
@@ -59,7 +70,7 @@ def ingest_containers(
         CannotWrite: a seek index cannot be written.
         InputMissing, InputError: a root is not there, is no folder, or is empty though it was scanned before.
     """
-    result = scan_all(db, roots, only=only, rehash=rehash, seek=seek)
+    result = scan_all(db, roots, only=only, rehash=rehash, seek=seek, scans=scans)
     if not any(scan.has_rows for scan in result.sources):
         keys = ", ".join(scan.key for scan in result.sources)
         raise UsageError(
@@ -71,10 +82,16 @@ def ingest_containers(
 
 
 def scan_all(
-    db: Database, roots: Roots, *, only: range | None = None, rehash: bool = False, seek: SeekWish | None = None
+    db: Database,
+    roots: Roots,
+    *,
+    only: range | None = None,
+    rehash: bool = False,
+    seek: SeekWish | None = None,
+    scans: Path | None = None,
 ) -> ContainersResult:
     """As :func:`ingest_containers`, but it is no error where no source has image rows."""
-    return counted(db, [_scan_mapped(db, key, root, only, rehash, seek) for key, root in roots.items()])
+    return counted(db, [_scan_mapped(db, key, root, only, rehash, seek, scans) for key, root in roots.items()])
 
 
 def counted(db: Database, scans: Sequence[SourceScan]) -> ContainersResult:
@@ -87,12 +104,18 @@ def counted(db: Database, scans: Sequence[SourceScan]) -> ContainersResult:
 
 
 def _scan_mapped(
-    db: Database, key: str, root: Path, only: range | None, rehash: bool, seek: SeekWish | None
+    db: Database,
+    key: str,
+    root: Path,
+    only: range | None,
+    rehash: bool,
+    seek: SeekWish | None,
+    scans: Path | None,
 ) -> SourceScan:
     with db.read() as conn:
         if not has_images(conn, key):
             return SourceScan(key, root, has_rows=False)
-    return scan_source(db, key, root, raw=False, only=only, rehash=rehash, seek=seek)
+    return scan_source(db, key, root, raw=False, only=only, rehash=rehash, seek=seek, scans=scans)
 
 
 def scan_source(
@@ -104,6 +127,7 @@ def scan_source(
     only: range | None = None,
     rehash: bool = False,
     seek: SeekWish | None = None,
+    scans: Path | None = None,
 ) -> SourceScan:
     """Scan one source; ``raw``: make an image row of each picture found.
 
@@ -113,7 +137,7 @@ def scan_source(
     if not is_stored(str(root.resolve())):
         raise InputError(f"{escaped(str(root))}: its name is not UTF-8", hint="rename the folder")
     discovery = discover(key, root)
-    chosen = _chosen(root, discovery.containers, only)
+    chosen = chosen_of(root, discovery.containers, only)
     with db.write() as conn:
         source = source_id(conn, key)
         known = load_known(conn, source)
@@ -121,7 +145,7 @@ def scan_source(
         source_id(conn, key, root)
         rows = identify(discovery.containers, known)
         gone = mark_missing(conn, key, known, rows) if only is None else 0
-    run = _Run(db, key, root, source, raw, SeekIndexes(db, source, root, seek))
+    run = _Run(db, key, root, source, raw, SeekIndexes(db, source, root, seek), ScanFiles(scans, key, root), rehash)
     run.work(run.jobs(chosen, rows, rehash))
     if run.tally.scanned or gone:
         run.work(run.claimed_again(chosen))
@@ -176,9 +200,19 @@ class _Tally:
 class _Run:
     """The work on one source, container by container."""
 
-    def __init__(self, db: Database, key: str, root: Path, source: int, raw: bool, indexes: SeekIndexes) -> None:
+    def __init__(
+        self,
+        db: Database,
+        key: str,
+        root: Path,
+        source: int,
+        raw: bool,
+        indexes: SeekIndexes,
+        files: ScanFiles,
+        rehash: bool,
+    ) -> None:
         self.db, self.key, self.root, self.source, self.raw = db, key, root, source, raw
-        self.indexes = indexes
+        self.indexes, self.files, self.rehash = indexes, files, rehash
         self.tally = _Tally()
 
     def jobs(self, chosen: Sequence[Found], rows: dict[str, Known], rehash: bool) -> list[_Job]:
@@ -253,6 +287,8 @@ class _Run:
             files_without_row=strays,
             indexed=self.indexes.made,
             not_indexed=tuple(self.indexes.failed),
+            loaded=self.files.loaded,
+            unused_files=tuple(Note(path, why) for path, why in self.files.unused),
         )
 
     def _do(self, job: _Job, on_bytes: Callable[[int], None] | None) -> None:
@@ -277,15 +313,11 @@ class _Run:
 
     def _read(self, job: _Job, why: str, on_bytes: Callable[[int], None] | None) -> None:
         found = job.found
-        with self.indexes.begun(found) as building:
-            told = _both(on_bytes, building.scanned) if building is not None else on_bytes
-            with scanned(self.root / found.path, found.kind, told) as scan:
-                built = self.indexes.finished(found, building, scan)
-                with self.db.write() as conn:
-                    container = place(conn, self.source, found, job.row)
-                    target = Target(self.source, self.key, container, found, self._claimer(found), self.raw)
-                    matched = record(conn, target, scan)
-                    self.indexes.store(conn, container, built)
+        with self._scanned(found, on_bytes) as (scan, built), self.db.write() as conn:
+            container = place(conn, self.source, found, job.row)
+            target = Target(self.source, self.key, container, found, self._claimer(found), self.raw)
+            matched = record(conn, target, scan)
+            self.indexes.store(conn, container, built)
         self.tally.add(matched)
         if why:
             self.tally.changed.append(Note(found.path, why))
@@ -293,6 +325,26 @@ class _Run:
             self.tally.remarks.append(Note(found.path, scan.remark))
         if scan.fault is not None:
             self.tally.damaged.append(Note(found.path, scan.fault))
+
+    @contextmanager
+    def _scanned(self, found: Found, on_bytes: Callable[[int], None] | None) -> Iterator[tuple[Scan, Built | None]]:
+        """What lies in a container: from its scan file, else it is read."""
+        path = self.root / found.path
+        with self.files.scan_of(
+            found,
+            rehash=self.rehash,
+            is_indexed=self.indexes.wish is not None,
+            digest_of=lambda: digest_of(path, found.kind),
+        ) as left:
+            if left is not None:
+                if on_bytes is not None:
+                    on_bytes(left[0].stat.size)
+                yield left
+                return
+        with self.indexes.begun(found) as building:
+            told = _both(on_bytes, building.scanned) if building is not None else on_bytes
+            with scanned(path, found.kind, told) as scan:
+                yield scan, self.indexes.finished(found, building, scan)
 
     def _claimer(self, found: Found) -> Claimer:
         if self.key == "eol":
@@ -326,18 +378,6 @@ def _why_read(row: Known | None, found: Found, stat: Stat, look: bool) -> str | 
     if row.digest is None and look:
         return "it was damaged"
     return None
-
-
-def _chosen(root: Path, containers: Sequence[Found], only: range | None) -> tuple[Found, ...]:
-    if only is None:
-        return tuple(containers)
-    named = [found.number for found in containers if found.number is not None]
-    numbers = named if len(set(named)) == len(containers) else range(1, len(containers) + 1)
-    chosen = tuple(found for found, number in zip(containers, numbers, strict=True) if number in only)
-    if not chosen:
-        there = f"there are {min(numbers)} to {max(numbers)}" if containers else "there is none at all"
-        raise UsageError(f"{root}: no container in the range {only.start}-{only.stop - 1}", hint=there)
-    return chosen
 
 
 def _require_mounted(root: Path, discovery: Discovery, known: Sequence[Known]) -> None:

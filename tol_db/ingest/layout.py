@@ -12,7 +12,7 @@ Everything else under a root is reported with a reason, never taken for a fault.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,6 +109,27 @@ def discover(key: str, root: Path) -> Discovery:
     containers.sort(key=lambda found: natural_key(found.path))
     ignored.sort(key=lambda other: natural_key(other.path))
     return Discovery(tuple(containers), tuple(ignored))
+
+
+def chosen_of(root: Path, containers: Sequence[Found], only: range | None) -> tuple[Found, ...]:
+    """The containers with these numbers.
+
+    Args:
+        root: of their source; containers: all of that.
+        only: as :func:`tol_db.ingest.containers.ingest_containers`.
+
+    Raises:
+        UsageError: the range names none of them.
+    """
+    if only is None:
+        return tuple(containers)
+    named = [found.number for found in containers if found.number is not None]
+    numbers = named if len(set(named)) == len(containers) else range(1, len(containers) + 1)
+    chosen = tuple(found for found, number in zip(containers, numbers, strict=True) if number in only)
+    if not chosen:
+        there = f"there are {min(numbers)} to {max(numbers)}" if containers else "there is none at all"
+        raise UsageError(f"{root}: no container in the range {only.start}-{only.stop - 1}", hint=there)
+    return chosen
 
 
 def _sort_in(

@@ -85,10 +85,18 @@ class Spool:
         fields = (entry.index, entry.name, entry.offset, entry.size, entry.stray)
         self._file.write(json.dumps(fields) + "\n")  # ASCII; surrogates survive as escapes
 
+    def append_line(self, line: str) -> None:
+        """An entry as :meth:`lines` gave it."""
+        self._file.write(line)
+
     def __iter__(self) -> Iterator[Entry]:
-        self._file.seek(0)
-        for line in self._file:
+        for line in self.lines():
             yield Entry(*json.loads(line))
+
+    def lines(self) -> Iterator[str]:
+        """The entries as they are written down, each a line of JSON in ASCII."""
+        self._file.seek(0)
+        yield from self._file
 
 
 @contextmanager

@@ -42,6 +42,8 @@ class SourceScan:
         rows_without_file: image rows of the source that no scan has found a file for.
         indexed: archives that were given a seek index in this run.
         not_indexed: archives that should have one, and of which none could be made.
+        loaded: how many of the scanned were not read but had a scan file.
+        unused_files: containers that were read although they had one, and why.
         has_rows: False where the source has no image row at all: nothing was scanned then.
     """
 
@@ -64,6 +66,8 @@ class SourceScan:
     rows_without_file: int = 0
     indexed: int = 0
     not_indexed: tuple[Note, ...] = ()
+    loaded: int = 0
+    unused_files: tuple[Note, ...] = ()
     has_rows: bool = True
 
     def describe(self) -> list[str]:
@@ -76,9 +80,12 @@ class SourceScan:
         ]
         if self.scanned:
             lines.append(f"{'':8} {self.members:,} files: {self.matched:,} matched, {self.strays:,} strays")
+        if self.loaded:
+            lines.append(f"{'':8} {self.loaded:,} of them from scan files")
         if self.indexed:
             lines.append(f"{'':8} {self.indexed:,} seek indexes made")
         for title, notes in (
+            ("scan file not used", self.unused_files),
             ("read again", self.changed),
             ("remark", self.remarks),
             ("damaged", self.damaged),

@@ -75,7 +75,9 @@ class TreeResult:
         return lines
 
 
-def ingest_tree(db: Database, folder: Path, *, scan: bool = True, seek: SeekWish | None = None) -> TreeResult:
+def ingest_tree(
+    db: Database, folder: Path, *, scan: bool = True, seek: SeekWish | None = None, scans: Path | None = None
+) -> TreeResult:
     """Read all that is in a TreeOfLife-10M tree.
 
     Args:
@@ -83,6 +85,7 @@ def ingest_tree(db: Database, folder: Path, *, scan: bool = True, seek: SeekWish
         folder: the TreeOfLife-10M folder, or the folder that holds it.
         scan: also scan the containers (``ingest containers`` does it later).
         seek: whether each ``.tar.gz`` is to have a seek index.
+        scans: as :func:`tol_db.ingest.containers.ingest_containers`.
 
     Raises:
         InputMissing, InputError: no such folder, no tree in it, or no mapping.sqlite in the tree; or what the
@@ -116,7 +119,7 @@ def ingest_tree(db: Database, folder: Path, *, scan: bool = True, seek: SeekWish
         absent.append(str(licences.relative_to(tree)))
     there = dict(roots.items())
     absent += [f"dataset/{key}" for key in KEYS if key not in there]
-    containers = scan_all(db, roots, seek=seek) if scan and there else None
+    containers = scan_all(db, roots, seek=seek, scans=scans) if scan and there else None
     return TreeResult(tree, tuple(steps), containers, tuple(absent))
 
 
