@@ -148,7 +148,7 @@ _LAZY = {
     "slurm": ("tol_db.cli.slurm:slurm", "Write a dataset on a cluster, and see how far it is."),
     "verify": ("tol_db.cli.verify:verify", "Check that the shards are what the database says."),
     "dataset": ("tol_db.cli.dataset:dataset", "List, move or remove datasets."),
-    "report": ("tol_db.cli.report:report", "Status, summary, one image, audits."),
+    "report": ("tol_db.cli.report:report", "Status, summary, one image, audits, a page, figures."),
     "export": ("tol_db.cli.export:export", "Catalog and sizes for training code."),
 }
 

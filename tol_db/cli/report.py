@@ -190,7 +190,7 @@ def _print_csv(database: Database, audit: Audit, limit: int | None) -> bool:
 @click.option(
     "--audit-seconds",
     type=click.FloatRange(0),
-    default=20.0,
+    default=15.0,
     show_default=True,
     help="Time for all audits together; those that need more are marked.",
 )

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import sqlalchemy as sa
 
+from materialize.dataset import load_dataset
 from tol_db.db.base import Outcome
 from tol_db.db.bulk import integers, query, scalar
 from tol_db.report.page.tree import LEVELS, Leaf
@@ -30,24 +31,28 @@ MODES: Final = (
     *("I;16", "I;16L", "I;16B", "I;16N"),
 )
 """Pillow's pixel formats (its handbook, "Modes"); others are counted as one."""
-_OUTCOMES: Final = 64  # that a packed number has room for
+# what packed numbers have room for: every column of a row costs as much as the row itself
+_OUTCOMES: Final = 64
+_MODES: Final = 32
 _WIDE: Final = 1 << 24
 MOST_SPECIES = 15
 
 IMAGES: Final = """
-SELECT source_id, coalesce(label_id, 0) * 2 + (published_label_id IS NOT NULL) FROM image"""
+SELECT (source_id * 2 + (published_label_id IS NOT NULL)) << 32 | coalesce(label_id, 0) FROM image"""
 
 _MODE_CASE: Final = " ".join(f"WHEN '{mode}' THEN {number}" for number, mode in enumerate(MODES, 1))
 # a split's shards by their unique index, the places of each by their primary key: each place is met once
 PLACES: Final = f"""
-SELECT m.label_id * {_OUTCOMES} + m.outcome_id, coalesce(m.width * {_WIDE} + m.height, 0),
-       CASE m.mode {_MODE_CASE} ELSE 0 END
+SELECT (m.label_id * {_OUTCOMES} + m.outcome_id) * {_MODES} + CASE m.mode {_MODE_CASE} ELSE 0 END,
+       coalesce(m.width * {_WIDE} + m.height, 0)
 FROM shard h CROSS JOIN shard_image m ON m.shard_id = h.id
 WHERE h.dataset_id = ? AND h.split_id = ?"""  # noqa: S608
 
 # in the order of the unique index of label, which holds all of these: equal names are neighbours
 LABELS: Final = """
-SELECT id, kingdom, phylum, class, "order", family, genus, species FROM label
+SELECT id, (kingdom <> '') + (phylum <> '') * 2 + (class <> '') * 4 + ("order" <> '') * 8 + (family <> '') * 16
+           + (genus <> '') * 32 + (species <> '') * 64,
+       kingdom, phylum, class, "order", family, genus, species FROM label
 ORDER BY kingdom, phylum, class, "order", family, genus, species"""
 
 
@@ -88,6 +93,7 @@ class SplitCounts:
     Attributes:
         outcomes: those that have a place in a shard, by outcome; excluded: those that the plan left out, by reason.
         sides: images by shorter side, one number for each interval of :data:`SIDES` and one at either end.
+        smaller: images whose shorter side is less than ``shortest``, that of the recipe's target.
         upright, square, broad: images by shape.
         modes: images by pixel format of the original; "other" for those that Pillow does not name.
     """
@@ -96,6 +102,8 @@ class SplitCounts:
     outcomes: dict[str, int]
     excluded: dict[str, int]
     sides: tuple[int, ...]
+    shortest: int
+    smaller: int
     upright: int
     square: int
     broad: int
@@ -157,8 +165,8 @@ def count(conn: sa.Connection, datasets: Sequence[str], on_rows: Callable[[int],
     splits = [row for name in datasets for row in query(conn, _SPLITS, (name,))]
     counts, counted = [sources.by_label.sum(axis=0)], []
     for dataset, name, split, split_name in splits:
-        found = _Places(labels)
-        for block in integers(conn, PLACES, (dataset, split), columns=3):
+        found = _Places(labels, min(load_dataset(conn, name).recipe.size))
+        for block in integers(conn, PLACES, (dataset, split), columns=2):
             found.add(block)
             on_rows(len(block))
         scope = Scope(name, split_name)
@@ -168,9 +176,10 @@ def count(conn: sa.Connection, datasets: Sequence[str], on_rows: Callable[[int],
     scopes = (Scope(), *(each.scope for each in counted))
     walk = _Labels(counts)
     walk.run(conn)
+    named = walk.named
     return Contents(
         scopes=scopes,
-        sources=tuple(_source(sources, index, walk.named) for index in range(len(sources.rows))),
+        sources=tuple(_source(sources, index, named) for index in range(len(sources.rows))),
         leaves=tuple(walk.leaves()),
         species=tuple(-np.sort(-np.asarray(numbers, np.int64)) for numbers in walk.species),
         taxa=tuple(walk.taxa),
@@ -194,19 +203,21 @@ def _images(conn: sa.Connection, labels: int, on_rows: Callable[[int], None]) ->
     index[[row[0] for row in rows]] = range(len(rows))
     found = np.zeros(len(rows) * labels, np.int64)
     relabelled = np.zeros(len(rows), np.int64)
-    for block in integers(conn, IMAGES, columns=2):
-        source = index[block[:, 0]]
-        keys, numbers = np.unique(source * labels + block[:, 1] // 2, return_counts=True)
+    for (packed,) in (block.T for block in integers(conn, IMAGES, columns=1)):
+        source, is_relabelled, label = index[packed >> 33], packed >> 32 & 1, packed & 0xFFFFFFFF
+        keys, numbers = np.unique(source * labels + label, return_counts=True)
         found[keys] += numbers
-        relabelled += np.bincount(source[block[:, 1] % 2 == 1], minlength=len(rows))
-        on_rows(len(block))
+        relabelled += np.bincount(source[is_relabelled == 1], minlength=len(rows))
+        on_rows(len(packed))
     return _Sources(rows, found.reshape(len(rows), labels), relabelled)
 
 
 class _Places:
     """Counts over the places of a split."""
 
-    def __init__(self, labels: int) -> None:
+    def __init__(self, labels: int, shortest: int) -> None:
+        self.shortest = shortest
+        self.smaller = 0
         self.written = np.zeros(labels, np.int64)
         self.outcomes = np.zeros(_OUTCOMES, np.int64)
         self.sides = np.zeros(len(SIDES) + 1, np.int64)
@@ -214,17 +225,18 @@ class _Places:
         self.modes = np.zeros(len(MODES) + 1, np.int64)
 
     def add(self, block: Longs) -> None:
-        outcome = block[:, 0] % _OUTCOMES
+        labels, modes = np.divmod(block[:, 0], _MODES)
+        labels, outcome = np.divmod(labels, _OUTCOMES)
         self.outcomes += np.bincount(outcome, minlength=_OUTCOMES)
-        label = block[outcome == Outcome.WRITTEN, 0] // _OUTCOMES
-        keys, numbers = np.unique(label, return_counts=True)
+        keys, numbers = np.unique(labels[outcome == Outcome.WRITTEN], return_counts=True)
         self.written[keys] += numbers
-        read = block[block[:, 1] > 0]
-        width, height = read[:, 1] // _WIDE, read[:, 1] % _WIDE
-        side = np.searchsorted(SIDES, np.minimum(width, height), side="right")
-        self.sides += np.bincount(side, minlength=len(self.sides))
+        read = block[:, 1] > 0
+        width, height = np.divmod(block[read, 1], _WIDE)
+        shorter = np.minimum(width, height)
+        self.smaller += int((shorter < self.shortest).sum())
+        self.sides += np.bincount(np.searchsorted(SIDES, shorter, side="right"), minlength=len(self.sides))
         self.shapes += np.bincount(1 + np.sign(width - height), minlength=3)
-        self.modes += np.bincount(read[:, 2], minlength=len(self.modes))
+        self.modes += np.bincount(modes[read], minlength=len(self.modes))
 
     def counted(self, scope: Scope, excluded: dict[str, int]) -> SplitCounts:
         upright, square, broad = self.shapes.tolist()
@@ -234,6 +246,8 @@ class _Places:
             outcomes={x.label: number for x in Outcome if (number := int(self.outcomes[x]))},
             excluded=excluded,
             sides=tuple(self.sides.tolist()),
+            shortest=self.shortest,
+            smaller=self.smaller,
             upright=upright,
             square=square,
             broad=broad,
@@ -245,20 +259,20 @@ class _Labels:
     """The walk through the labels, given how many images have each of them in each scope."""
 
     def __init__(self, counts: Sequence[Longs]) -> None:
-        self.named = np.zeros((len(RANKS), len(counts[0])), np.bool_)
+        self.ranks = np.zeros(len(counts[0]), np.int64)
         self.species = [array("q") for _ in counts]
         self.taxa = [0] * len(counts)
         self.top: list[tuple[int, str]] = []
-        self._counts = np.stack(counts, axis=1)
+        self._counts = np.stack(counts, axis=1).tolist()
         self._families: dict[tuple[str, ...], tuple[list[int], list[int]]] = {}
 
     def run(self, conn: sa.Connection) -> None:
         before: tuple[str, ...] | None = None
         images: list[int] = []
-        for id, *ranks in query(conn, LABELS):
-            name = tuple(ranks)
-            self.named[:, id] = [bool(rank) for rank in name]
-            here = self._counts[id].tolist()
+        ranks = self.ranks.tolist()
+        for id, has, *rest in query(conn, LABELS):
+            ranks[id] = has
+            name, here = tuple(rest), self._counts[id]
             if name == before:
                 images = [a + b for a, b in zip(images, here, strict=True)]
                 continue
@@ -267,6 +281,12 @@ class _Labels:
             before, images = name, here
         if before is not None:
             self._enter(before, images)
+        self.ranks[:] = ranks
+
+    @property
+    def named(self) -> npt.NDArray[np.bool_]:
+        """Which labels have a name at each rank; shape (ranks, labels)."""
+        return np.stack([self.ranks >> rank & 1 == 1 for rank in range(len(RANKS))])
 
     def _enter(self, name: tuple[str, ...], images: list[int]) -> None:
         """A distinct name, with its images in each scope."""

@@ -36,14 +36,13 @@ class Licence:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a page shows; ``size``: the target of each dataset's recipe, pixels, by name."""
+    """What a page shows."""
 
     database: str
     version: str
     schema: str
     made_at: str
     datasets: tuple[DatasetStatus, ...]
-    size: dict[str, tuple[int, int]]
     contents: Contents
     paces: tuple[Throughput, ...]
     licences: tuple[Licence, ...]
@@ -88,7 +87,6 @@ def gather(db: Database, wishes: Wishes) -> Facts:
             schema=REVISIONS[-1],
             made_at=utc_now(),
             datasets=tuple(dataset for name in chosen for dataset in status_of(conn, name).datasets),
-            size={name: load_dataset(conn, name).recipe.size for name in chosen},
             contents=contents,
             paces=tuple(throughput(conn, name) for name in chosen),
             licences=_licences(conn, tracker),

@@ -41,7 +41,7 @@ def key_figures(facts: Facts) -> Iterator[Markup]:
             f"{written:,}",
             f"in {len(facts.datasets)} dataset{'' if len(facts.datasets) == 1 else 's'}",
         ),
-        ("audits failed", f"{failed:,}", f"of {asked} that were asked"),
+        ("audits failed", f"{failed:,}", f"of {asked} that answered"),
     ]
     for name, value, note in numbers:
         bad = " bad" if name == "audits failed" and failed else ""
@@ -81,7 +81,10 @@ def _licence(name: str, link: str) -> str:
 
 def audits(facts: Facts) -> Iterator[Markup]:
     """Every audit with its verdict."""
-    must = [check for check in facts.checks if check.audit.must_be_empty]
+    order = ("failed", "unknown", "passed")
+    must = sorted(
+        (check for check in facts.checks if check.audit.must_be_empty), key=lambda check: order.index(check.verdict)
+    )
     others = [check for check in facts.checks if not check.audit.must_be_empty]
     if any(check.verdict == "unknown" for check in facts.checks):
         hint = tag("code", "tol-db report audit NAME")

@@ -241,14 +241,14 @@ def pictures(facts: Facts) -> Iterator[Markup]:
         yield tag("p", "No original was read yet.", class_="note")
     largest = {each.scope.dataset: each for each in sorted(some, key=lambda split: split.measured)}
     for split in sorted(some, key=lambda split: largest[split.scope.dataset] is not split):
-        drawn = join((_sizes(split, facts.size[split.scope.dataset or ""]), _formats(split)))
+        drawn = join((_sizes(split), _formats(split)))
         if largest[split.scope.dataset] is split:
             yield drawn
         else:
             yield tag("details", tag("summary", split.scope.title), drawn, class_="more")
 
 
-def _sizes(split: SplitCounts, target: tuple[int, int]) -> Markup:
+def _sizes(split: SplitCounts) -> Markup:
     edges = _intervals()
     low, high = _used(split.sides)
     values, names = split.sides[low:high], edges[low:high]
@@ -257,11 +257,10 @@ def _sizes(split: SplitCounts, target: tuple[int, int]) -> Markup:
         Tick((i + 0.5) / len(values), name, minor=i % 2 == 1) for i, name in enumerate(names)
     ]  # fmt: skip
     titles = [f"{name} px: {n:,} images" for name, n in zip(names, values, strict=True)]
-    small = sum(n for n, edge in zip(split.sides[1:], SIDES, strict=True) if edge < min(target)) + split.sides[0]
     most = percent(max(values), split.measured)
     note = (
-        f"Shorter side of {split.measured:,} originals, pixels. {percent(small, split.measured)} lie in intervals "
-        f"that begin below the target's {min(target)}; the most frequent interval holds {most}."
+        f"Shorter side of {split.measured:,} originals, pixels. {percent(split.smaller, split.measured)} have "
+        f"fewer than the {split.shortest} of the target; the most frequent interval holds {most}."
     )
     plot = columns(values, top, ticks=ticks, label=f"{split.scope.title}: {note}", titles=titles, unit="images")
     rows = [(f"{name} px", n, number(percent(n, split.measured))) for name, n in zip(names, values, strict=True)]

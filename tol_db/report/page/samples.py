@@ -163,7 +163,13 @@ def _choose(sheet: _Sheet, rows: list[_Wanted], chance: random.Random, most: int
     chosen: dict[str, _Wanted] = {}
     for kingdom in sorted(groups):
         number = min(most, sheet.wants(kingdom), len(groups[kingdom]))
-        for row in chance.sample(groups[kingdom], max(0, number)):
+        drawn = chance.sample(groups[kingdom], len(groups[kingdom]))
+        seen = {picture.name for picture in sheet.pictures}
+        for _ in range(number):
+            # a name that is not shown yet, while there is one
+            row = next((row for row in drawn if row.name not in seen), drawn[0])
+            drawn.remove(row)
+            seen.add(row.name)
             chosen[f"{row.key}.jpg"] = row
     return chosen
 

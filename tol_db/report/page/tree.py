@@ -113,7 +113,7 @@ class Style:
     """How a tree becomes rectangles; lengths in the unit of the box.
 
     Attributes:
-        header: height of the band that names an inner node; gap: margin within it.
+        header: height of the band that names an inner node; gap: margin below such a band.
         headed: how many levels, from kingdoms on, get a band where there is room.
         smallest: area below which a node's children are not drawn.
     """
@@ -162,8 +162,7 @@ def _arrange(
         size = child.measure(*what)
         yield Tile(here, group_here, parity_here, size, place, headed, not room)
         if room:
-            top = style.header if headed else style.gap
-            inner = place.inset(style.gap, top)
+            inner = place.inset(style.gap, style.header) if headed else place
             yield from _arrange(child, inner, style, what, here, group_here, parity_here)
 
 
