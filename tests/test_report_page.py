@@ -32,8 +32,8 @@ from tol_db.db.migrate import init
 from tol_db.errors import CannotWrite, UsageError
 from tol_db.report.page import checks as checks_module
 from tol_db.report.page.checks import checks
-from tol_db.report.page.counts import SIDES, Scope, count
-from tol_db.report.page.gather import Wishes, gather
+from tol_db.report.page.counts import IMAGES, LABELS, PLACES, SIDES, Scope, count
+from tol_db.report.page.gather import LICENCES, Wishes, gather
 from tol_db.report.page.html import json_block, tag
 from tol_db.report.page.names import names
 from tol_db.report.page.page import page, write_page
@@ -264,6 +264,24 @@ def test_species_with_two_lineages_are_told(tmp_path: Path) -> None:
         ("itis 2026", "copied", 1),
         ("itis 2026", "aligned", 1),
     }
+
+
+@pytest.mark.parametrize(
+    ("sql", "parameters", "wanted"),
+    [
+        (LABELS, (), [r"SCAN label USING COVERING INDEX \S+"]),
+        (PLACES, (1, 1), [r"SEARCH h USING (COVERING )?INDEX", r"SEARCH m USING PRIMARY KEY \(shard_id=\?\)"]),
+        (IMAGES, (), ["SCAN image"]),
+        (LICENCES, (), ["SCAN image_licence"]),
+    ],
+)
+def test_what_is_read_of_large_tables_is_read_in_their_order(
+    small: Database, sql: str, parameters: tuple[int, ...], wanted: list[str]
+) -> None:
+    with small.read() as conn:
+        plans = [row[3] for row in query(conn, f"EXPLAIN QUERY PLAN {sql}", parameters)]
+    assert len(plans) == len(wanted), "nothing is sorted"
+    assert all(re.match(a, b) for a, b in zip(wanted, plans, strict=True)), plans
 
 
 # ------------------------------------------------------------------ throughput

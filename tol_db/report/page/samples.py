@@ -205,7 +205,7 @@ def _members(path: Path, wanted: dict[str, _Wanted]) -> Iterator[tuple[str, byte
         for number, member in enumerate(archive):
             if number >= FIRST * len(PARTS):
                 return
-            if member.name in wanted and member.size <= _LARGEST:
+            if member.name in wanted and member.isreg() and member.size <= _LARGEST:
                 content = archive.extractfile(member)
                 if content is not None:
                     yield member.name, content.read()
@@ -225,7 +225,9 @@ def _thumbnail(row: _Wanted, data: bytes, where: str) -> Thumbnail:
                 raise _Unlike(f"{row.key}.jpg is too large")
             image.draft("RGB", (SIDE, SIDE))
             small = image.convert("RGB")
-    except (OSError, SyntaxError, ValueError) as err:
+    except (_Unlike, MemoryError):
+        raise
+    except Exception as err:  # whatever a decoder raises, it is about these bytes (see materialize.image)
         raise _Unlike(f"{row.key}.jpg cannot be decoded: {err}") from err
     small.thumbnail((SIDE, SIDE))
     buffer = io.BytesIO()
