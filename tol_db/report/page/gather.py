@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from materialize.dataset import load_dataset
 from tol_db import __version__
 from tol_db.db.base import REVISIONS
-from tol_db.db.bulk import integers, query, scalar, utc_now
+from tol_db.db.bulk import integers, no_cycles, query, scalar, utc_now
 from tol_db.db.engine import Database
 from tol_db.progress import Tracker, track
 from tol_db.report.page import checks as audits
@@ -77,7 +77,7 @@ def gather(db: Database, wishes: Wishes) -> Facts:
     Raises:
         UsageError: no such dataset.
     """
-    with db.read() as conn, track("reading", None, "rows") as tracker:
+    with db.read() as conn, no_cycles(), track("reading", None, "rows") as tracker:
         chosen = _chosen(conn, wishes.datasets)
         tracker.expect(_rows(conn, chosen))
         contents = count(conn, chosen, tracker.advance)
