@@ -12,7 +12,7 @@ from typing import Final
 
 from markupsafe import Markup, escape
 
-from tol_db.report.tables import cell, is_identifier
+from tol_db.report.tables import cell
 
 Part = Markup | str | int | float | None
 
@@ -68,36 +68,21 @@ def table(
     """A table whose first column heads its rows; columns of numbers stand to the right."""
     kept = [list(row) for row in rows]
     right = [
-        index > 0
-        and bool(kept)
-        and all(isinstance(row[index], int | float | None) or _numeric(row[index]) for row in kept)
-        for index in range(len(columns))
+        index > 0 and bool(kept) and all(_numeric(row[index]) for row in kept) for index in range(len(columns))
     ]
-    names = [is_identifier(column) for column in columns]
-    head = tag(
-        "tr", *(tag("th", c, scope="col", class_="n" if r else None) for c, r in zip(columns, right, strict=True))
-    )
+    styles = ["n" if to_right else None for to_right in right]
+    heads = [tag("th", name, scope="col", class_=style) for name, style in zip(columns, styles, strict=True)]
     body = [
         tag(
-            "tr",
-            *(
-                _cell(
-                    str(value) if names[index] and isinstance(value, int) else value, right[index], first=index == 0
-                )
-                for index, value in enumerate(row)
-            ),
+            "tr", tag("th", row[0], scope="row"), *(tag("td", row[i], class_=styles[i]) for i in range(1, len(row)))
         )
         for row in kept
     ] or [tag("tr", tag("td", "none", colspan=len(columns)))]
-    caption_ = tag("caption", caption)
-    return tag(
-        "div",
-        tag("table", caption_, tag("thead", head), tag("tbody", *body), class_=class_),
-        class_="scroll",
-        tabindex=0,
-        role="region",
-        aria_label=caption,
+    drawn = tag(
+        "table", tag("caption", caption), tag("thead", tag("tr", *heads)), tag("tbody", *body), class_=class_
     )
+    # what is wider than a phone is moved by touch, or by the keyboard
+    return tag("div", drawn, class_="scroll", tabindex=0, role="region", aria_label=caption)
 
 
 class Number(Markup):
@@ -111,13 +96,7 @@ def number(value: str) -> Number:
 
 
 def _numeric(value: Part) -> bool:
-    return isinstance(value, Number)
-
-
-def _cell(value: Part, right: bool, *, first: bool) -> Markup:
-    if first:
-        return tag("th", value, scope="row")
-    return tag("td", value, class_="n" if right else None)
+    return value is None or isinstance(value, int | float | Number)
 
 
 def figure(

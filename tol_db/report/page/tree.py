@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tol_db.report.page.squarify import Box, squarify
+from tol_db.report.tables import cell
 
 LEVELS = ("kingdom", "phylum", "class", "order", "family")
 MOST_LEAVES = 15_000
@@ -100,9 +101,10 @@ def shown(name: str, depth: int) -> str:
 
 def as_lists(node: Node) -> list[object]:
     """The tree as JSON carries it: a family is [name, images, taxa], any other [name, children]."""
+    name = cell(node.name)
     if not node.children:
-        return [node.name, list(node.images), list(node.taxa)]
-    return [node.name, [as_lists(child) for child in node.children.values()]]
+        return [name, list(node.images), list(node.taxa)]
+    return [name, [as_lists(child) for child in node.children.values()]]
 
 
 # ------------------------------------------------------------------ laid out

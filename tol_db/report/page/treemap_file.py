@@ -27,6 +27,8 @@ INK, SEAM = "#16202a", "#ffffff"
 POINT: Final = 25.4 / 72  # mm
 HEADER: Final = 3.6
 """mm of the band with the name of a kingdom or phylum."""
+THINNEST: Final = 0.3
+"""mm: what is narrower would be nothing but the lines at its sides."""
 _PAPER = Style(header=HEADER, gap=0.35, headed=2, smallest=4.0)
 _WIDTH_OF_SIGN: Final = 0.56  # of the font's size, on average, in the fonts that papers use
 FORMATS = ("svg", "png", "pdf")
@@ -96,7 +98,12 @@ def write_treemap(db: Database, target: Path, figure: Figure | None = None) -> F
         raise UsageError(
             f"{title}: no labelled image to show", hint="`tol-db report status` says where things stand"
         )
-    tiles = arrange(root, Box(0.0, 0.0, figure.width, figure.height), _PAPER, figure.by, scope)
+    box = Box(0.0, 0.0, figure.width, figure.height)
+    tiles = [
+        tile
+        for tile in arrange(root, box, _PAPER, figure.by, scope)
+        if min(tile.box.width, tile.box.height) >= THINNEST
+    ]
     data = draw(tiles, figure)
     write_whole(target, data)
     return FigureFile(target, len(data), total, title)
