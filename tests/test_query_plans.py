@@ -17,6 +17,8 @@ from materialize.unit_rows import digests_and_paths, load_unit, pending_units, u
 from tests.running import plan, tol_db
 from tol_db.db.base import ShardState
 from tol_db.db.engine import Database
+from tol_db.report.page.counts import IMAGES
+from tol_db.report.page.gather import LICENCES, Wishes, gather
 from tol_db.report.status import QUICK_ROWS, status
 
 BIG = ("image", "shard_image", "eol_image", "image_licence")
@@ -102,6 +104,18 @@ def test_the_status_of_a_large_dataset_comes_from_counters(planned: Listening) -
     planned.statements.clear()
     assert status(planned).datasets[0].splits
     assert scanned(planned) == {}
+
+
+def test_a_report_page_walks_once_through_the_images_and_once_through_their_licences(planned: Listening) -> None:
+    tol_db(planned.path, "materialize")
+    with planned.write() as conn:  # at this size the status is not asked for everything
+        conn.exec_driver_sql("UPDATE shard SET planned = planned + ?", (QUICK_ROWS,))
+        conn.exec_driver_sql("UPDATE dataset_split SET excluded = excluded + ?", (QUICK_ROWS,))
+    planned.statements.clear()
+    assert gather(planned, Wishes(audit_seconds=0)).images == 90
+    walks = {s: found for s, found in scanned(planned).items() if not s.lstrip().startswith("SELECT count(*) FROM")}
+    assert walks == {IMAGES: ["image"], LICENCES: ["image_licence"]}, "places are met by the shards of each split"
+    assert planned.statements.count(IMAGES) == planned.statements.count(LICENCES) == 1
 
 
 def _all_images(db: Database) -> None:

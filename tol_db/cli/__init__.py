@@ -187,7 +187,10 @@ _LAZY = {
     "slurm": ("tol_db.cli.slurm:slurm", "Write a dataset on a cluster, and see how far it is."),
     "verify": ("tol_db.cli.verify:verify", "Check that the shards are what the database says."),
     "dataset": ("tol_db.cli.dataset:dataset", "List, move or remove datasets."),
-    "report": ("tol_db.cli.report:report", "Status, summary, one image, audits, duplicates, licences."),
+    "report": (
+        "tol_db.cli.report:report",
+        "Status, summary, one image, audits, labels, licences, a page, figures.",
+    ),
     "export": ("tol_db.cli.export:export", "Catalog and sizes for training code."),
     "browse": ("tol_db.cli.browse:browse", "Look at the database in a web browser, read-only."),
     "completion": ("tol_db.cli.completion:completion", "Print the script that completes words in a shell."),

@@ -1,4 +1,4 @@
-"""``tol-db report status | summary | image | audit | duplicates | licences``."""
+"""``tol-db report status | summary | image | audit | duplicates | labels | licences | page | treemap``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import click
 
 from tol_db.cli.audit import audit
 from tol_db.cli.options import as_json, db_settings, opened
+from tol_db.cli.report_page import page, treemap
 from tol_db.errors import UsageError
 from tol_db.settings import Settings
 
@@ -18,6 +19,8 @@ def report() -> None:
 
 
 report.add_command(audit)
+report.add_command(page)
+report.add_command(treemap)
 
 
 @report.command()

@@ -6,6 +6,7 @@ import gc
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -110,6 +111,21 @@ def query(conn: sa.Connection, sql: str, parameters: Sequence[Any] = ()) -> Iter
     cursor.arraysize = 1000
     while rows := cursor.fetchmany():
         yield from rows
+
+
+def integers(
+    conn: sa.Connection, sql: str, parameters: Sequence[Any] = (), *, columns: int
+) -> Iterator[npt.NDArray[np.int64]]:
+    """Rows of a query whose columns are all whole numbers, as arrays of shape (rows, columns), streamed.
+
+    To count ten million rows by a number with many values this is three times as fast as GROUP BY, which
+    sorts them (``np.bincount`` does not).
+    """
+    import numpy as np
+
+    cursor = raw(conn).execute(sql, parameters)
+    while rows := cursor.fetchmany(10 * BATCH):
+        yield np.fromiter(chain.from_iterable(rows), np.int64, len(rows) * columns).reshape(-1, columns)
 
 
 def scalar(conn: sa.Connection, sql: str, parameters: Sequence[Any] = ()) -> Any:

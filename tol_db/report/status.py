@@ -138,13 +138,18 @@ def status(db: Database, name: str | None = None, *, check: bool = False) -> Sta
         UsageError: no such dataset.
     """
     with db.read() as conn:
-        if name is not None:
-            load_dataset(conn, name)
-        names = [row[0] for row in query(conn, "SELECT name FROM dataset ORDER BY name")]
-        stale = _stale_shards(conn, check) if names else {}
-        chosen = [n for n in names if name in (None, n)]
-        datasets = tuple(_dataset(conn, n, stale, check) for n in chosen)
-        return Status(datasets, () if names else (_first_step(conn),))
+        return status_of(conn, name, check=check)
+
+
+def status_of(conn: sa.Connection, name: str | None = None, *, check: bool = False) -> Status:
+    """As :func:`status`, within a transaction that the caller has begun."""
+    if name is not None:
+        load_dataset(conn, name)
+    names = [row[0] for row in query(conn, "SELECT name FROM dataset ORDER BY name")]
+    stale = _stale_shards(conn, check) if names else {}
+    chosen = [n for n in names if name in (None, n)]
+    datasets = tuple(_dataset(conn, n, stale, check) for n in chosen)
+    return Status(datasets, () if names else (_first_step(conn),))
 
 
 def _first_step(conn: sa.Connection) -> str:
