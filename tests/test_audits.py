@@ -327,7 +327,7 @@ SCANS: dict[str, set[str]] = {
     "train_val_same_content": {"o"},  # o: what was found
     "blacklisted_synonym_written": {"shard_image", "m"},
     "blacklisted_content_written": {"shard_image", "m"},
-    "blacklisted_md5_written": {"image", "image_licence", "same"},  # same: what was found
+    "blacklisted_md5_written": {"image", "image_licence", "m", "same"},  # m, same: what was found
     "containers_by_outcome": {"x"},  # x: exclusion, once; shards are read one by one
     "decode_errors_by_container": {"shard_image", "m"},
     "duplicates_across_splits": {"shard_image", "m"},

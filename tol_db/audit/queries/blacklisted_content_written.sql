@@ -17,7 +17,7 @@ WITH listed(blacklist_id, image_id, content_digest) AS (
         WHERE content_digest IS NOT NULL AND label_id IN (SELECT label_id FROM v_blacklisted_label)
         LIMIT -1
     ) AS m
-    CROSS JOIN v_blacklisted_label y ON y.label_id = m.label_id
+    CROSS JOIN (SELECT blacklist_id, label_id FROM v_blacklisted_label LIMIT -1) AS y ON y.label_id = m.label_id
 )
 SELECT d.name AS dataset, p.name AS split, printf('shard-%06d.tar', h.ordinal) AS file, m.position, v.treeoflife_id,
        b.name AS blacklist, w.treeoflife_id AS listed_id, lower(hex(m.content_digest)) AS content_digest

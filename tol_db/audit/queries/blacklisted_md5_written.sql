@@ -13,7 +13,7 @@ WITH listed(blacklist_id, image_id, md5) AS (
     FROM (
         SELECT id, label_id FROM image WHERE label_id IN (SELECT label_id FROM v_blacklisted_label) LIMIT -1
     ) AS m
-    CROSS JOIN v_blacklisted_label y ON y.label_id = m.label_id
+    CROSS JOIN (SELECT blacklist_id, label_id FROM v_blacklisted_label LIMIT -1) AS y ON y.label_id = m.label_id
     CROSS JOIN image_licence i ON i.image_id = m.id AND i.md5 IS NOT NULL
 )
 SELECT d.name AS dataset, p.name AS split, printf('shard-%06d.tar', h.ordinal) AS file, m.position, v.treeoflife_id,
