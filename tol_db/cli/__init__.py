@@ -149,7 +149,7 @@ _LAZY = {
     "verify": ("tol_db.cli.verify:verify", "Check that the shards are what the database says."),
     "dataset": ("tol_db.cli.dataset:dataset", "List, move or remove datasets."),
     "report": ("tol_db.cli.report:report", "Status, summary, one image, audits."),
-    "export": ("tol_db.cli.export:export", "Catalog and sizes for training code."),
+    "export": ("tol_db.cli.export:export", "Catalogs, licences, descriptions: files for other tools."),
 }
 
 
