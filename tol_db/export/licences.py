@@ -118,9 +118,8 @@ def _write_head(file: TextIO, facts: DatasetFacts) -> None:
     file.write(f"NOTICE for the dataset {facts.name}\n\n")
     file.write("The images are the work of others. Each stands under the licence of its owner, named below; the\n")
     file.write("file made by `tol-db export licences` says so image by image. They were resized to\n")
-    file.write(
-        f"{facts.width}x{facts.height} pixels and compressed anew (recipe {facts.recipe_name}), and not changed otherwise.\n"
-    )
+    file.write(f"{facts.width}x{facts.height} pixels and compressed anew (recipe {facts.recipe_name}), ")
+    file.write("and not changed otherwise.\n")
     if facts.licence_filter:
         file.write(f"Only images of these licences were taken: {', '.join(facts.licence_filter)}.\n")
     file.write("\nSources\n")
