@@ -44,8 +44,8 @@ _MEANINGS = {
     "sci_com.txt": "`a photo of {scientific} with common name {common}.`",
     "scientific_name.txt": "genus and species",
     "taxon.txt": "`a photo of {taxonomic}.`",
-    "taxontag.txt": "`a photo of kingdom {kingdom} phylum {phylum} ….`",
-    "taxontag_com.txt": "`a photo of kingdom {kingdom} … with common name {common}.`",
+    "taxonTag.txt": "`a photo of kingdom {kingdom} phylum {phylum} ….`",
+    "taxonTag_com.txt": "`a photo of kingdom {kingdom} … with common name {common}.`",
     "taxon_com.txt": "`a photo of {taxonomic} with common name {common}.`",
     "taxonomic_name.txt": "the seven ranks, empty ones left out",
 }
@@ -112,7 +112,7 @@ def _header(
     yield from ("task_categories:", "- image-classification", "- zero-shot-image-classification")
     yield from ("tags:", "- biology", "- taxonomy", "- webdataset", "size_categories:", f"- {size}")
     yield from ("dataset_info:", "  features:")
-    for member in sorted(("jpg", *(extension.lower() for extension in EXTENSIONS))):
+    for member in sorted(("jpg", *EXTENSIONS)):
         yield from (f"  - name: {member}", f"    dtype: {'image' if member == 'jpg' else 'string'}")
     yield from ("  - name: __key__", "    dtype: string", "  - name: __url__", "    dtype: string")
     yield "  splits:"
@@ -155,7 +155,7 @@ def _splits(facts: DatasetFacts, folders: dict[str, str]) -> Iterator[str]:
 def _members() -> Iterator[str]:
     yield from ("", "## A sample", "", "The key of a sample is its TreeOfLife id.", "")
     yield from ("| member | holds |", "|---|---|", "| `jpg` | the picture |")
-    yield from (f"| `{extension}` | {_MEANINGS[extension.lower()]} |" for extension in EXTENSIONS)
+    yield from (f"| `{extension}` | {_MEANINGS[extension]} |" for extension in EXTENSIONS)
 
 
 def _usage(folders: dict[str, str]) -> Iterator[str]:
