@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +12,9 @@ import sqlalchemy as sa
 from materialize.dataset import Dataset
 from materialize.root import shard_path
 from tol_db.db.bulk import query, scalar
-from tol_db.export.members import MEMBERS, Scope
+from tol_db.export.members import MEMBERS, Scope, splits_in
 from tol_db.licences import bound_words
+from tol_db.progress import track
 
 DONE = "('complete', 'verified')"
 
@@ -203,9 +205,8 @@ def licence_facts(conn: sa.Connection, dataset: Dataset) -> tuple[LicenceFacts, 
               JOIN source s ON s.id = n.source_id LEFT JOIN licence l ON l.id = n.licence_id
               GROUP BY 1, 2"""  # noqa: S608
     counts: dict[tuple[str, str], int] = {}
-    for (split,) in query(conn, "SELECT split_id FROM dataset_split WHERE dataset_id = ?", (dataset.id,)):
-        for name, link, images in query(conn, sql, (dataset.id, split)):
-            counts[name, link] = counts.get((name, link), 0) + images
+    for name, link, images in _per_split(conn, dataset, "counting licences", sql):
+        counts[name, link] = counts.get((name, link), 0) + images
     ordered = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return tuple(LicenceFacts(name, link, images) for (name, link), images in ordered)
 
@@ -241,11 +242,19 @@ def _sources(conn: sa.Connection, dataset: Dataset) -> tuple[SourceFacts, ...]:
     sql = f"""SELECT i.source_id, count(*) FROM ({MEMBERS[Scope.WRITTEN]}) m
               JOIN image i ON i.id = m.image_id GROUP BY 1"""  # noqa: S608
     images: dict[int, int] = {}
-    for (split,) in query(conn, "SELECT split_id FROM dataset_split WHERE dataset_id = ?", (dataset.id,)):
-        for source, count in query(conn, sql, (dataset.id, split)):
-            images[source] = images.get(source, 0) + count
+    for source, count in _per_split(conn, dataset, "counting sources", sql):
+        images[source] = images.get(source, 0) + count
     columns = "SELECT id, key, title, release, url, licence, citation FROM source ORDER BY key"
     return tuple(SourceFacts(*(*row, images[id])) for id, *row in query(conn, columns) if id in images)
+
+
+def _per_split(conn: sa.Connection, dataset: Dataset, what: str, sql: str) -> Iterator[tuple[Any, ...]]:
+    """The rows of a statement over dataset (?1) and split (?2), split by split, with progress."""
+    splits = splits_in(conn, dataset, Scope.WRITTEN)
+    with track(what, sum(split.expected for split in splits)) as tracker:
+        for split in splits:
+            yield from query(conn, sql, (dataset.id, split.id))
+            tracker.advance(split.expected)
 
 
 def _files(conn: sa.Connection) -> tuple[ReadFile, ...]:

@@ -22,6 +22,7 @@ from tol_db.db.engine import Database
 from tol_db.errors import UsageError
 from tol_db.export.members import MEMBERS, Scope, splits_in
 from tol_db.export.output import text_output
+from tol_db.progress import track
 from tol_db.taxonomy.names import Lineage, common
 from tol_db.taxonomy.ranks import RANKS
 
@@ -128,8 +129,10 @@ def _images_per_label(
             raise UsageError(f"dataset {dataset.name!r} has no split {name!r}", hint=f"splits: {', '.join(known)}")
     images: dict[int, int] = {}
     sql = f"SELECT m.label_id, count(*) FROM ({MEMBERS[scope]}) m GROUP BY 1"  # noqa: S608
-    for split in splits:
-        if not names or split.name in names:
+    wanted = [split for split in splits if not names or split.name in names]
+    with track("counting labels", sum(split.expected for split in wanted)) as tracker:
+        for split in wanted:
             for label, count in query(conn, sql, (dataset.id, split.id)):
                 images[label] = images.get(label, 0) + count
+            tracker.advance(split.expected)
     return images

@@ -35,8 +35,11 @@ WHERE id IN (SELECT label_id FROM shard_image WHERE shard_id = ?)"""
 
 # ix_image_treeoflife_id, then ix_shard_image_image_id
 _PLACES_OF = """
-SELECT p.name, m.shard_id, m.position, m.outcome_id FROM image i
+SELECT p.name, m.shard_id, m.position, m.outcome_id,
+       l.common_name, l.kingdom, l.phylum, l.class, l."order", l.family, l.genus, l.species
+FROM image i
 JOIN shard_image m ON m.image_id = i.id
+JOIN label l ON l.id = m.label_id
 JOIN shard h ON h.id = m.shard_id JOIN split p ON p.id = h.split_id
 WHERE i.treeoflife_id = ?2 AND h.dataset_id = ?1 ORDER BY p.name"""
 
@@ -183,26 +186,29 @@ class DatasetReader:
                 became of it.
             InputMissing, InputError, OSError: as :meth:`images`.
         """
-        shard, ordinal = self._find(treeoflife_id, split)
-        records = self._records(shard)
-        offsets = self._offsets(shard, records)
+        shard, record = self._find(treeoflife_id, split)
+        offsets = self._offsets(shard)
+        begin, end = offsets[record.position], offsets[record.position + 1]
         with self._opened(shard.path) as file:
-            file.seek(offsets[ordinal])
-            return take_apart(records[ordinal][0], file.read(offsets[ordinal + 1] - offsets[ordinal]))
+            file.seek(begin)
+            return take_apart(record, file.read(end - begin))
 
-    def _find(self, treeoflife_id: str, split: str | None) -> tuple[ShardPlace, int]:
-        """The shard of a written image, and which of its samples it is."""
+    def _find(self, treeoflife_id: str, split: str | None) -> tuple[ShardPlace, Record]:
+        """The shard of a written image, and its record."""
         blob = uuid_blob(treeoflife_id)
         if blob is None:
             raise UsageError(f"{treeoflife_id!r} is not a TreeOfLife id")
         with self._database.read() as conn:
             places = list(query(conn, _PLACES_OF, (self._dataset.id, blob)))
             places = [place for place in places if split in (None, place[0])]
-            for _, shard_id, position, outcome in places:
+            for _, shard_id, position, outcome, given, *ranks in places:
                 if outcome == Outcome.WRITTEN:
                     (shard,) = self._shards(conn, "h.id = ?2", shard_id)
-                    return shard, int(scalar(conn, _BEFORE, (shard_id, position)))
-        told = ", ".join(f"{name}: {Outcome(outcome).label}" for name, _, _, outcome in places)
+                    at = int(scalar(conn, _BEFORE, (shard_id, position)))
+                    label = Lineage.of(ranks)
+                    key, shown = uuid_text(blob), common(label, given)
+                    return shard, Record(key, shard.split, shard.path, at, label, shown)
+        told = ", ".join(f"{name}: {Outcome(outcome).label}" for name, _, _, outcome, *_ in places)
         raise UsageError(
             f"{treeoflife_id} is not written in dataset {self.name!r}{f', split {split!r}' if split else ''}"
             f"{f' ({told})' if told else ''}",
@@ -236,13 +242,14 @@ class DatasetReader:
             for at, (blob, id) in enumerate(rows)
         ]
 
-    def _offsets(self, shard: ShardPlace, records: list[tuple[Record, str]]) -> Offsets:
+    def _offsets(self, shard: ShardPlace) -> Offsets:
         def find() -> Offsets:
             self._require(shard.path)
+            records = self._records(shard)
             sizes = [(record.treeoflife_id, text_sizes(record.label, given)) for record, given in records]
             return find_offsets(shard.path, sizes)
 
-        return self._cache.get(shard.sha256, len(records), find)
+        return self._cache.get(shard.sha256, shard.samples, find)
 
     def _require(self, path: Path) -> None:
         if not path.exists():
