@@ -142,9 +142,8 @@ def test_each_written_image_has_its_licence_that_of_its_source_or_not_provided(
 
 def test_the_notice_names_sources_licences_and_every_owner(db: Database, tmp_path: Path) -> None:
     with db.write() as conn:
-        changes(
-            conn, "UPDATE image_licence SET copyright_owner = 'A. ' || char(10) || ' Person' WHERE image_id < 4"
-        )
+        owner = "'A. ' || char(10) || ' P' || char(27) || 'n'"
+        changes(conn, f"UPDATE image_licence SET copyright_owner = {owner} WHERE image_id < 4")
     export_notice(db, "tol", tmp_path / "NOTICE")
     text = (tmp_path / "NOTICE").read_text(encoding="utf-8")
     assert "Encyclopedia of Life (" in text
@@ -152,9 +151,9 @@ def test_the_notice_names_sources_licences_and_every_owner(db: Database, tmp_pat
     assert "Only images of these licences were taken: cc-by, cc0, unknown." in text
     head, train, small, val = text.split("\nSplit ")
     assert train.startswith("train\n")
-    assert "Person" not in head
-    assert "  cc-by-4.0 <https://creativecommons.org/licenses/by/4.0/>\n    A. Person (1)\n" in train
-    assert "  cc0\n    A. Person (2)\n" in train
+    assert "A. P" not in head
+    assert "  cc-by-4.0 <https://creativecommons.org/licenses/by/4.0/>\n    A. P\\x1bn (1)\n" in train
+    assert "  cc0\n    A. P\\x1bn (2)\n" in train
     assert small.startswith("train_small\n")
     assert val.startswith("val\n")
 
@@ -202,9 +201,11 @@ def test_texts_of_others_are_no_markup_in_the_card(db: Database, tmp_path: Path)
     with db.write() as conn:
         changes(conn, "UPDATE source SET title = 'A | <script>*x*</script>' || char(10) || '# head' WHERE id = 1")
         changes(conn, "UPDATE split SET name = 'train-2.x' WHERE id = 1")
+        changes(conn, "UPDATE licence SET link = 'javascript:alert(1)' WHERE name = 'cc0'")
     export_card(db, "tol", tmp_path / "README.md", title='The "set"')
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
     assert "\n# head" not in text
+    assert "javascript" not in text
     assert "<script>" not in text.replace("\\<script\\>", "")
     assert 'pretty_name: "The \\"set\\""' in text
     assert "- split: train_2_x" in text

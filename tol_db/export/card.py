@@ -15,6 +15,7 @@ from materialize.captions import EXTENSIONS
 from materialize.dataset import load_dataset
 from materialize.root import split_folder
 from tol_db.db.engine import Database
+from tol_db.errors import printed
 from tol_db.export.citation import citation, description
 from tol_db.export.facts import (
     DatasetFacts,
@@ -37,6 +38,7 @@ _HUB_LICENCES = frozenset(
 )
 """Licences that the hub has a word for; their versions count."""
 _CREATIVE_COMMONS = re.compile(r"creativecommons\.org/(?:licenses|publicdomain)/([a-z-]+)/(\d\.\d)")
+_ADDRESS = re.compile(r"https?://[^\s<>|]+")
 _MEANINGS = {
     "com.txt": "`a photo of {common}.`",
     "common_name.txt": "the common name, else scientific, else taxonomic",
@@ -107,7 +109,7 @@ def _header(
     """YAML; texts are written as JSON strings, which YAML takes as they are."""
     size = next((word for limit, word in _SIZES if facts.written < limit), _LARGER)
     there = [split for split in facts.splits if split.shards]
-    yield from ("---", f"pretty_name: {json.dumps(title)}", "license:")
+    yield from ("---", f"pretty_name: {json.dumps(title, ensure_ascii=False)}", "license:")
     yield from (f"- {word}" for word in _hub_licences(licences))
     yield from ("task_categories:", "- image-classification", "- zero-shot-image-classification")
     yield from ("tags:", "- biology", "- taxonomy", "- webdataset", "size_categories:", f"- {size}")
@@ -189,7 +191,8 @@ def _licences(facts: DatasetFacts, licences: Sequence[LicenceFacts]) -> Iterator
     yield from ("", "| licence | samples |", "|---|--:|")
     for licence in licences:
         name = _plain(licence.name)
-        yield f"| {f'[{name}](<{licence.link}>)' if licence.link else name} | {licence.images:,} |"
+        linked = f"[{name}](<{licence.link}>)" if _ADDRESS.fullmatch(licence.link) else name
+        yield f"| {linked} | {licence.images:,} |"
 
 
 def _built(facts: DatasetFacts) -> Iterator[str]:
@@ -207,5 +210,5 @@ def _built(facts: DatasetFacts) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """A text of others in a line of Markdown: no line breaks, no markup of theirs."""
-    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", " ".join(text.split()))
+    """A text of others in a line of Markdown: no line breaks, no control signs, no markup of theirs."""
+    return re.sub(r"([\\`*_\[\]<>|#])", r"\\\1", printed(" ".join(text.split())))

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from materialize.dataset import Dataset, load_dataset
 from tol_db.db.bulk import no_cycles, query, uuid_text
 from tol_db.db.engine import Database
+from tol_db.errors import printed
 from tol_db.export.catalog import pending_images
 from tol_db.export.facts import DatasetFacts, dataset_facts
 from tol_db.export.members import MEMBERS, Scope, splits_in
@@ -125,18 +126,23 @@ def _write_head(file: TextIO, facts: DatasetFacts) -> None:
     file.write("\nSources\n")
     for source in facts.sources:
         release = f", release {source.release}" if source.release else ""
-        file.write(f"\n  {source.title}{release} ({source.images:,} samples)\n")
+        file.write(f"\n  {_line(source.title)}{release} ({source.images:,} samples)\n")
         for line in (source.url, source.citation, f"licence: {source.licence}" if source.licence else None):
             if line:
-                file.write(f"    {line}\n")
+                file.write(f"    {_line(line)}\n")
+
+
+def _line(text: str) -> str:
+    """A text of others in a line, as a terminal may get it."""
+    return printed(" ".join(text.split()))
 
 
 def _write_split(file: TextIO, split: str, rows: Iterator[tuple[str, str, str, int]]) -> int:
     file.write(f"\n\nSplit {split}\n")
     owners = 0
     for (licence, link), group in groupby(rows, key=itemgetter(0, 1)):
-        file.write(f"\n  {licence}{f' <{link}>' if link else ''}\n")
+        file.write(f"\n  {_line(licence)}{f' <{_line(link)}>' if link else ''}\n")
         for *_, owner, images in group:
-            file.write(f"    {' '.join(owner.split())} ({images:,})\n")
+            file.write(f"    {_line(owner)} ({images:,})\n")
             owners += 1
     return owners
