@@ -14,16 +14,17 @@ import pytest
 from materialize.dataset import load_dataset
 from tests.populated import LABELS, STALE, UNREADABLE, populated, tree_id
 from tests.running import tol_db
-from tol_db.db.bulk import changes
+from tol_db.db.bulk import changes, query
 from tol_db.db.engine import Database
 from tol_db.errors import CannotWrite, OutputNotMounted, UsageError
+from tol_db.export import catalog, licences
 from tol_db.export.card import export_card, split_name
 from tol_db.export.catalog import COLUMNS, export_catalog
 from tol_db.export.croissant import export_croissant
 from tol_db.export.facts import dataset_facts, licence_facts
 from tol_db.export.licences import export_licences, export_notice
 from tol_db.export.manifest import export_manifest
-from tol_db.export.members import Scope
+from tol_db.export.members import MEMBERS, Scope
 from tol_db.export.names import export_names
 from tol_db.export.parquet import export_parquet
 from tol_db.export.wids import export_wids
@@ -216,13 +217,27 @@ def test_texts_of_others_are_no_markup_in_the_card(db: Database, tmp_path: Path)
 def test_the_facts_count_each_licence_and_reason(db: Database) -> None:
     with db.read() as conn:
         dataset = load_dataset(conn, "tol")
-        facts, licences = dataset_facts(conn, dataset), licence_facts(conn, dataset)
-    assert sum(licence.images for licence in licences) == facts.written == 33
-    assert [licence.name for licence in licences] == ["not provided", "cc0", "cc-by-4.0"]
+        facts, found = dataset_facts(conn, dataset), licence_facts(conn, dataset)
+    assert sum(licence.images for licence in found) == facts.written == 33
+    assert [licence.name for licence in found] == ["not provided", "cc0", "cc-by-4.0"]
     train = facts.splits[0]
     assert dict(train.reasons) == {
         **{"blacklisted_image": 1, "blacklisted_taxon": 2, "no_label": 1, "source_missing": 2, "decode_error": 1}
     }
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        *(catalog.ROWS.format(members=MEMBERS[scope], more="", joined="") for scope in Scope),
+        catalog.ROWS.format(members=MEMBERS[Scope.WRITTEN], more=catalog.PUBLISHED, joined=catalog.PUBLISHED_JOIN),
+        *(licences.ROWS, licences.OWNERS),
+    ],
+)
+def test_what_is_asked_of_every_image_is_found_by_its_key(db: Database, sql: str) -> None:
+    with db.read() as conn:
+        steps = [row[3] for row in query(conn, f"EXPLAIN QUERY PLAN {sql}", (1, 1))]
+    assert not [step for step in steps if step.startswith("SCAN") or "AUTOMATIC" in step or "MATERIALIZE" in step]
 
 
 WRITERS = [

@@ -28,7 +28,7 @@ PROVENANCE = ("label_resolution", *(f"published_{rank}" for rank in RANKS), "pub
 
 # sorted by the 16 bytes of the id, which is the order of its text. The published label of an image stands in
 # published_label_id where another one has taken its place, else it is the image's, if that was published at all
-_ROWS = """
+ROWS = """
 SELECT i.treeoflife_id, s.key, e.content_id, e.page_id, c.group_number, c.group_name, i.member, l.id,
        l.kingdom, l.phylum, l.class, l."order", l.family, l.genus, l.species, l.common_name{more}
 FROM ({members}) m
@@ -39,9 +39,9 @@ LEFT JOIN container c ON c.id = i.container_id
 LEFT JOIN eol_image e ON e.image_id = i.id{joined}
 ORDER BY i.treeoflife_id
 """
-_PUBLISHED = """,
+PUBLISHED = """,
        l.resolution, p.kingdom, p.phylum, p.class, p."order", p.family, p.genus, p.species, p.common_name"""
-_PUBLISHED_JOIN = """
+PUBLISHED_JOIN = """
 LEFT JOIN label p ON p.id = coalesce(i.published_label_id, i.label_id) AND p.resolution = 'published'"""
 
 
@@ -126,8 +126,8 @@ def pending_images(conn: sa.Connection, dataset: Dataset) -> int:
 def catalog_rows(conn: sa.Connection, dataset: Dataset, options: CatalogOptions) -> Iterator[tuple[object, ...]]:
     """Rows in the order of the options' columns, None for null; by split, then id; with progress."""
     classes = class_numbers(conn, dataset, options.scope) if options.scope is Scope.PREDICTED else None
-    more, joined = (_PUBLISHED, _PUBLISHED_JOIN) if options.provenance else ("", "")
-    sql = _ROWS.format(members=MEMBERS[options.scope], more=more, joined=joined)
+    more, joined = (PUBLISHED, PUBLISHED_JOIN) if options.provenance else ("", "")
+    sql = ROWS.format(members=MEMBERS[options.scope], more=more, joined=joined)
     splits = splits_in(conn, dataset, options.scope)
     with track("catalog", sum(split.expected for split in splits), unit="rows") as tracker:
         for split in splits:

@@ -29,7 +29,7 @@ COLUMNS = (
     *("eol_full_size_copy_url", "license_name", "copyright_owner", "license_link", "title"),
 )
 
-_ROWS = f"""
+ROWS = f"""
 SELECT i.treeoflife_id, s.key, e.content_id, e.page_id, x.md5, x.medium_source_url, x.eol_full_size_copy_url,
        coalesce(l.name, nullif(s.licence, '')), x.copyright_owner, l.link, x.title
 FROM ({MEMBERS[Scope.WRITTEN]}) m
@@ -40,7 +40,7 @@ LEFT JOIN image_licence x ON x.image_id = i.id
 LEFT JOIN licence l ON l.id = x.licence_id
 ORDER BY i.treeoflife_id"""  # noqa: S608
 
-_OWNERS = f"""
+OWNERS = f"""
 SELECT coalesce(l.name, nullif(s.licence, ''), '{NOT_PROVIDED}') AS licence, coalesce(l.link, '') AS link,
        coalesce(nullif(x.copyright_owner, ''), '{NOT_PROVIDED}') AS owner, count(*)
 FROM ({MEMBERS[Scope.WRITTEN]}) m
@@ -86,7 +86,7 @@ def _rows(conn: sa.Connection, dataset: Dataset) -> Iterator[tuple[object, ...]]
     splits = splits_in(conn, dataset, Scope.WRITTEN)
     with track("licences", sum(split.expected for split in splits), unit="rows") as tracker:
         for split in splits:
-            for row in query(conn, _ROWS, (dataset.id, split.id)):
+            for row in query(conn, ROWS, (dataset.id, split.id)):
                 blob, source, content, page, md5, medium, full, licence, owner, link, title = row
                 yield (
                     *(split.name, uuid_text(blob), source, content, page),
@@ -110,7 +110,7 @@ def export_notice(db: Database, name: str | None, target: Path | None) -> Licenc
         with text_output(target) as file, track("notice", len(facts.splits), unit="splits") as tracker:
             _write_head(file, facts)
             for split in splits_in(conn, dataset, Scope.WRITTEN):
-                owners += _write_split(file, split.name, query(conn, _OWNERS, (dataset.id, split.id)))
+                owners += _write_split(file, split.name, query(conn, OWNERS, (dataset.id, split.id)))
                 tracker.advance()
         return LicencesSummary(dataset.name, owners, facts.pending)
 
