@@ -10,9 +10,13 @@ from typing import Any
 
 import pytest
 
+from materialize import plan as planning
+from materialize.candidates import Candidates, load_candidates
+from materialize.recipe import CLEAN
 from tests.populated import populated
 from tests.running import DATASET, plan, tol_db
 from tol_db.db.bulk import changes, insert_many, query
+from tol_db.db.engine import open_database
 from tol_db.errors import UsageError
 from tol_db.licences import FAMILIES, admission, parse_words, require_known
 
@@ -125,3 +129,23 @@ def test_extend_and_refresh_keep_to_the_licences_and_doctor_sees_what_changed(
     assert rows(demo_db, "SELECT detail FROM exclusion WHERE image_id = ?", away) == [("cc-0",)]
     assert rows(demo_db, "SELECT count(*) FROM shard_image WHERE image_id = ?", come) == [(1,)]
     assert rows(demo_db, (QUERIES / "refused_licence_written.sql").read_text()) == []
+
+
+def test_a_licence_that_changes_while_a_plan_reads_is_met(
+    demo_db: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = []
+
+    def loading(conn: Any, *chosen: Any) -> Candidates:
+        found = load_candidates(conn, *chosen)
+        loads.append(1)
+        if len(loads) == 1:
+            rows(demo_db, "UPDATE image_licence SET licence_id = (SELECT id FROM licence WHERE name = 'cc-0')")
+        return found
+
+    monkeypatch.setattr(planning, "load_candidates", loading)
+    request = planning.PlanRequest("x", tmp_path / "out", CLEAN, ("train",), licences=("cc0",))
+    planning.plan(open_database(demo_db), request)
+    assert len(loads) == 2
+    assert licences_of(demo_db, "planned") == {"cc-0"}
+    assert licences_of(demo_db, "licence_filtered") == {None}
