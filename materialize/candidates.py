@@ -18,6 +18,7 @@ from tol_db.db.base import Outcome
 from tol_db.db.bulk import query, scalar
 from tol_db.db.engine import raw
 from tol_db.errors import UsageError, did_you_mean
+from tol_db.licences import admission
 
 Mask = npt.NDArray[np.bool_]
 NOT_LOCATED = -1
@@ -43,6 +44,8 @@ class Candidates:
         details: row → which blacklist entry keeps it out.
         random_access: per row, whether it can be read without reading what lies before it.
         label_digests: label id → digest, shape (labels + 1, 16), uint8; row 0 stands for no label.
+        licences: where only some are admitted, per row the number of its licence (:class:`Admission`).
+        licence_names: number → name.
     """
 
     images: Images
@@ -52,6 +55,14 @@ class Candidates:
     details: dict[int, str] = field(repr=False)
     random_access: Mask = field(repr=False)
     label_digests: npt.NDArray[np.uint8] = field(repr=False)
+    licences: Ints | None = field(repr=False, default=None)
+    licence_names: dict[int, str] = field(repr=False, default_factory=dict)
+
+    def detail_of(self, row: int) -> str | None:
+        """What there is to say of the outcome of a row: which blacklist entry, which licence."""
+        if self.licences is not None and self.outcome[row] == Outcome.LICENCE_FILTERED:
+            return self.licence_names[int(self.licences[row])]
+        return self.details.get(row)
 
     def rows_of(self, ids: Ints) -> Ints:
         """The rows of image ids (all of which must be there)."""
@@ -98,14 +109,37 @@ def load_blacklists(conn: sa.Connection, names: Sequence[str] | None) -> tuple[i
     return tuple(known.values()) if names is None else tuple(dict.fromkeys(known[name] for name in names))
 
 
-def load_candidates(conn: sa.Connection, splits: Sequence[Split], blacklists: Sequence[int]) -> Candidates:
-    """Everything a plan needs, as arrays: about 40 bytes an image."""
+def load_candidates(
+    conn: sa.Connection, splits: Sequence[Split], blacklists: Sequence[int], licences: Sequence[str] = ()
+) -> Candidates:
+    """Everything a plan needs, as arrays: about 40 bytes an image.
+
+    Args:
+        licences: words of the licences that are admitted; none: all.
+    """
     ranks, groups, seekable = _containers(conn)
     images, random_access = _images(conn, ranks, seekable)
     members = tuple(_membership(conn, split, images.id) for split in splits)
     located = (images.member != NOT_LOCATED) & (images.container != NOT_LOCATED)
-    outcome, details = _left_out(conn, images, located, blacklists)
-    return Candidates(images, groups, members, outcome, details, random_access, _label_digests(conn))
+    numbers, names, refused = _licences(conn, licences, len(images)) if licences else (None, {}, None)
+    outcome, details = _left_out(conn, images, located, blacklists, refused)
+    digests = _label_digests(conn)
+    return Candidates(images, groups, members, outcome, details, random_access, digests, numbers, names)
+
+
+def _licences(conn: sa.Connection, words: Sequence[str], length: int) -> tuple[Ints, dict[int, str], Mask]:
+    """Per image the number of its licence, the names of the numbers, and whether it is refused."""
+    column = _Column(length)
+    cursor = raw(conn).execute(
+        """SELECT coalesce(x.licence_id, -i.source_id)
+           FROM image i LEFT JOIN image_licence x ON x.image_id = i.id ORDER BY i.id"""
+    )
+    at = 0
+    while rows := cursor.fetchmany(CHUNK):
+        column.put(at, np.fromiter(chain.from_iterable(rows), np.int64, len(rows)))
+        at += len(rows)
+    known = admission(conn, words)
+    return column.values, known.names, ~np.isin(column.values, sorted(known.admitted))
 
 
 def _containers(conn: sa.Connection) -> tuple[Ints, tuple[Group, ...], Mask]:
@@ -188,9 +222,9 @@ def _membership(conn: sa.Connection, split: Split, ids: Ints) -> Mask:
 
 
 def _left_out(
-    conn: sa.Connection, images: Images, located: Mask, blacklists: Sequence[int]
+    conn: sa.Connection, images: Images, located: Mask, blacklists: Sequence[int], refused: Mask | None
 ) -> tuple[npt.NDArray[np.uint8], dict[int, str]]:
-    """Why images stay out of every split; a blacklist's reason stands before the others."""
+    """Why images stay out of every split; what was decided (blacklist, then licence) stands before what is so."""
     outcome = np.zeros(len(images), np.uint8)
     # the scan has seen its size; reading it would fail the unit, and with it all other images of the unit
     outcome[images.size > MAX_MEMBER] = Outcome.TOO_LARGE
@@ -200,6 +234,8 @@ def _left_out(
         row: f"{int(images.size[row]):,} bytes; at most {MAX_MEMBER:,} of one member are read"
         for row in np.flatnonzero(outcome == Outcome.TOO_LARGE).tolist()
     }
+    if refused is not None:
+        outcome[refused] = Outcome.LICENCE_FILTERED
     entries: dict[int, str] = {}
     for hit in blacklisted_labels(conn, blacklists):
         entries.setdefault(hit.id, f"{hit.blacklist}: {hit.entry}")
@@ -226,5 +262,5 @@ def exclusions(
                 split.id,
                 int(candidates.images.id[row]),
                 int(candidates.outcome[row]),
-                candidates.details.get(row),
+                candidates.detail_of(row),
             )

@@ -24,21 +24,27 @@ _TEXTS = {
     "blacklist_name": "entry_id, genus, species, kingdom",
     "blacklist_taxon": "entry_id, taxon_id",
 }
+_LICENCE_NUMBERS = {"image_licence": ("image_id", "licence_id")}
+_LICENCE_TEXTS = {"licence": "id, name", "source": "id, key, licence"}
 """All that :func:`load_candidates` and the views that it asks read; a run that writes shards changes none of it."""
 
 
-def fingerprint(conn: sa.Connection) -> bytes:
+def fingerprint(conn: sa.Connection, *, licences: bool = False) -> bytes:
     """A digest of what a plan depends on; some five seconds at ten million images.
 
     ``PRAGMA data_version`` would be cheaper, and changes with every shard that a run commits.
+
+    Args:
+        licences: whether the plan depends on those of the images, too: their table is the widest of all.
     """
     parts = hashlib.sha256()
-    for table, columns in _NUMBERS.items():
+    numbers, texts = (_NUMBERS | _LICENCE_NUMBERS, _TEXTS | _LICENCE_TEXTS) if licences else (_NUMBERS, _TEXTS)
+    for table, columns in numbers.items():
         # squared, because a plain sum stays the same where two rows exchange their values
         mixed = " + ".join(f"coalesce({name}, -1) * {61_403 + 7_919 * i}" for i, name in enumerate(columns))
         sql = f"SELECT count(*), sum(m * m % {_PRIME}) FROM (SELECT ({mixed}) % {_PRIME} AS m FROM {table})"  # noqa: S608
         parts.update(repr(next(query(conn, sql))).encode())
-    for table, names in _TEXTS.items():
+    for table, names in texts.items():
         for row in query(conn, f"SELECT {names} FROM {table} ORDER BY {names}"):  # noqa: S608
             parts.update(repr(row).encode())
     return parts.digest()

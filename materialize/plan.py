@@ -31,6 +31,7 @@ from tol_db.db.base import Outcome
 from tol_db.db.bulk import changes, insert_many, scalar, utc_now
 from tol_db.db.engine import Database
 from tol_db.errors import NameTaken, UsageError
+from tol_db.licences import require_known
 
 DATASET_NAMESPACE = uuid.UUID("5f0f3f0e-6e59-5b0b-9d0a-6a3f1c2b7d10")
 TEXT_BYTES = 10 * 1024
@@ -50,6 +51,7 @@ class PlanRequest:
         order: ``source`` or ``shuffled``.
         seed: of the shuffle.
         shard_images: images per shard at most.
+        licences: words of the licences that are admitted (:mod:`tol_db.licences`); none: all.
     """
 
     dataset: str
@@ -60,6 +62,7 @@ class PlanRequest:
     order: str = "source"
     seed: int = 17
     shard_images: int = 10_000
+    licences: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +108,8 @@ def plan(db: Database, request: PlanRequest, *, dry_run: bool = False) -> PlanSu
 
     Raises:
         NameTaken: there is a dataset of that name, or the output root belongs to another one.
-        UsageError: a name or path that cannot be stored, no such split or blacklist, no image to place, an order
-            that the containers do not allow, a recipe whose resizer is not installed.
+        UsageError: a name or path that cannot be stored, no such split, blacklist or licence, no image to place,
+            an order that the containers do not allow, a recipe whose resizer is not installed.
         CannotWrite: the output root cannot be made.
     """
     check_resizer(request.recipe)
@@ -114,12 +117,12 @@ def plan(db: Database, request: PlanRequest, *, dry_run: bool = False) -> PlanSu
     root.require_creatable(_absolute(request))
     with db.read() as conn:
         _require_new(conn, request)
-        seen = b"" if dry_run else fingerprint(conn)
+        seen = b"" if dry_run else fingerprint(conn, licences=bool(request.licences))
         draft = _draft(conn, request)
     if not dry_run:
         with db.write() as conn:
             _require_new(conn, request)
-            if fingerprint(conn) != seen:  # somebody ingested meanwhile
+            if fingerprint(conn, licences=bool(request.licences)) != seen:  # somebody ingested meanwhile
                 draft = _draft(conn, request)
             _store(conn, request, draft)
     return summarise(
@@ -144,7 +147,8 @@ class _Draft:
 def _draft(conn: sa.Connection, request: PlanRequest) -> _Draft:
     splits = load_splits(conn, request.splits)
     blacklists = load_blacklists(conn, request.blacklists)
-    candidates = load_candidates(conn, splits, blacklists)
+    require_known(conn, request.licences)
+    candidates = load_candidates(conn, splits, blacklists, request.licences)
     placed = [member & (candidates.outcome == 0) for member in candidates.members]
     require_some(candidates, splits, placed)
     require_order(candidates, placed, request.order)
@@ -169,6 +173,11 @@ def _store(conn: sa.Connection, request: PlanRequest, draft: _Draft) -> None:
         conn,
         "INSERT INTO dataset_blacklist (dataset_id, blacklist_id) VALUES (?, ?)",
         [(dataset, b) for b in draft.blacklists],
+    )
+    insert_many(
+        conn,
+        "INSERT INTO dataset_licence (dataset_id, word) VALUES (?, ?)",
+        [(dataset, word) for word in request.licences],
     )
     store_layout(conn, dataset, draft.candidates, draft.splits, draft.layout, draft.digests)
     store_exclusions(conn, dataset, draft.candidates, draft.splits, draft.candidates.members)

@@ -24,6 +24,7 @@ from materialize.recipe import check_resizer, digest, library_versions
 from tol_db.db.base import ShardState
 from tol_db.db.bulk import changes, insert_block, insert_many, query, utc_now
 from tol_db.db.engine import Database, raw
+from tol_db.licences import bound_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,8 @@ class RefreshSummary:
 
     Attributes:
         shards: how many were looked at; stale: their numbers that were planned anew.
-        dropped: images that left their shards: blacklisted, without label or file, out of the split.
+        dropped: images that left their shards: blacklisted, of another licence, without label or file, out of
+            the split.
         relabelled: images whose label is another one now.
     """
 
@@ -72,7 +74,7 @@ def extend(db: Database, name: str | None, *, dry_run: bool = False) -> PlanSumm
             lease.require_idle(conn, dataset)
         require_same_recipe(dataset)
         splits = _splits_of(conn, dataset)
-        candidates = load_candidates(conn, splits, bound_blacklists(conn, dataset))
+        candidates = load_candidates(conn, splits, bound_blacklists(conn, dataset), bound_words(conn, dataset.id))
         there = _there(candidates, splits, _placed(conn, dataset))
         fresh = [
             member & (candidates.outcome == 0) & ~placed
@@ -100,8 +102,9 @@ def extend(db: Database, name: str | None, *, dry_run: bool = False) -> PlanSumm
 def refresh(db: Database, name: str | None, *, dry_run: bool = False) -> RefreshSummary:
     """Plan anew each shard that would come out otherwise today; the others are not touched.
 
-    A shard is stale when an image of it has another label, is blacklisted, has lost its label or file or left
-    the split, when the order of its container changed, or when the recipe's libraries are of other versions.
+    A shard is stale when an image of it has another label, is blacklisted or of a licence that the dataset does
+    not admit, has lost its label or file or left the split, when the order of its container changed, or when the
+    recipe's libraries are of other versions.
     Its images become pending; `materialize` sets the old file aside.
 
     Raises:
@@ -115,7 +118,7 @@ def refresh(db: Database, name: str | None, *, dry_run: bool = False) -> Refresh
         check_resizer(dataset.recipe)
         recipe_digest = bytes.fromhex(digest(dataset.recipe, library_versions(dataset.recipe)))
         splits = _splits_of(conn, dataset)
-        candidates = load_candidates(conn, splits, bound_blacklists(conn, dataset))
+        candidates = load_candidates(conn, splits, bound_blacklists(conn, dataset), bound_words(conn, dataset.id))
         shards = _placed(conn, dataset)
         stale: list[int] = []
         dropped = relabelled = 0

@@ -11,7 +11,7 @@ import pytest
 
 from tests import slurm_cluster
 from tests.raw_trees import Rows, new_database, write_mapping, write_tree
-from tests.running import tol_db
+from tests.running import plan, tol_db
 from tests.shared_data import SHARED_DATA
 from tol_db.db.engine import Database
 from tol_db.demo_tree import DemoTree, make_demo_tree
@@ -20,6 +20,7 @@ from tol_db.ingest.mapping import ingest_mapping
 _MUST_RUN = {
     "shared": f"{SHARED_DATA} is there" if SHARED_DATA.is_dir() else "",
     "browser": "TOL_DB_REQUIRE_BROWSER is set" if os.environ.get("TOL_DB_REQUIRE_BROWSER") == "1" else "",
+    "wids": "TOL_DB_REQUIRE_WIDS is set" if os.environ.get("TOL_DB_REQUIRE_WIDS") == "1" else "",
     "slurm": "TOL_DB_REQUIRE_SLURM is set" if os.environ.get("TOL_DB_REQUIRE_SLURM") == "1" else "",
 }
 """Mark → why tests with it may not be skipped here, if they may not."""
@@ -97,6 +98,15 @@ def _copy(db: Path, folder: Path) -> Path:
 def demo_db(_demo_ingested: Path, tmp_path: Path) -> Path:
     """The demo tree, ingested with its rare-species lists."""
     return _copy(_demo_ingested, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def written_demo(tmp_path_factory: pytest.TempPathFactory, _demo_ingested: Path) -> Path:
+    """The demo tree, written in shards of twelve under ``out`` beside the database; read only."""
+    db = _copy(_demo_ingested, tmp_path_factory.mktemp("written"))
+    plan(db, db.parent / "out", "clean", "--shard-images", 12)
+    tol_db(db, "materialize")
+    return db
 
 
 @pytest.fixture

@@ -216,6 +216,7 @@ def _dataset(c: sqlite3.Connection, root: Path) -> None:
     identity = str(uuid.uuid5(uuid.NAMESPACE_URL, "dataset"))
     _insert(c, "dataset", [(1, "tol", identity, 1, "source", 17, 20, "named", str(root), sha("plan"), NOW, NOW)])
     _insert(c, "dataset_blacklist", [(1, 1)])
+    _insert(c, "dataset_licence", [(1, word) for word in ("cc-by", "cc0", "unknown")])
     _insert(c, "work_unit", [(1, 1, 0, 0, 2, 18, 8000), (2, 1, 1, 3, 5, 17, 4000)])
     _insert(c, "attempt", [
         (1, 1, 1, "a1a1", "node1", 100, None, None, NOW, "2026-03-01T12:00:10Z", "done", None),

@@ -104,6 +104,8 @@ BREACHES: list[tuple[str, str]] = [
         "blacklisted_taxon_written",
         "UPDATE blacklist_entry SET kingdom = '', genus = 'Quercus', species = 'robur' WHERE id = 4",
     ),
+    ("refused_licence_written", "DELETE FROM dataset_licence WHERE word = 'cc0'"),
+    ("refused_licence_written", "UPDATE source SET licence = 'CC BY-NC 4.0' WHERE id = 2"),
     ("shard_numbers", "UPDATE shard SET number = 17 WHERE id = 6"),
     ("shard_numbers", "UPDATE shard SET ordinal = 4 WHERE id = 6"),
     ("unit_ranges", "UPDATE work_unit SET last_shard = 9 WHERE id = 2"),

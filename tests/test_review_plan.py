@@ -306,8 +306,8 @@ def while_loading(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Non
     def arrange(act: Callable[[], None]) -> list[int]:
         loads: list[int] = []
 
-        def loading(conn: Any, splits: Sequence[Any], blacklists: Sequence[int]) -> Candidates:
-            found = load_candidates(conn, splits, blacklists)
+        def loading(conn: Any, *chosen: Sequence[Any]) -> Candidates:
+            found = load_candidates(conn, *chosen)
             loads.append(1)
             if len(loads) == 1:
                 act()

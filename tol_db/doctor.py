@@ -190,6 +190,7 @@ def _outcomes(conn: sa.Connection) -> Check:
 _HINTS = {
     "blacklisted_image_written": "`tol-db plan --dataset NAME --refresh`, then `tol-db materialize`",
     "blacklisted_taxon_written": "`tol-db plan --dataset NAME --refresh`, then `tol-db materialize`",
+    "refused_licence_written": "`tol-db plan --dataset NAME --refresh`, then `tol-db materialize`",
     "container_members": "`tol-db ingest containers DIR` reads them again",
 }
 

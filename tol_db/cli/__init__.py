@@ -191,7 +191,7 @@ _LAZY = {
         "tol_db.cli.report:report",
         "Status, summary, one image, audits, labels, licences, a page, figures.",
     ),
-    "export": ("tol_db.cli.export:export", "Catalog and sizes for training code."),
+    "export": ("tol_db.cli.export:export", "Catalogs, licences, descriptions: files for other tools."),
     "browse": ("tol_db.cli.browse:browse", "Look at the database in a web browser, read-only."),
     "completion": ("tol_db.cli.completion:completion", "Print the script that completes words in a shell."),
 }

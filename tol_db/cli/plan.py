@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 @click.option("--blacklist", "blacklists", multiple=True, help="Only this blacklist applies (repeat).  [all]")
 @click.option("--no-blacklist", is_flag=True, help="No blacklist applies.")
 @click.option(
+    "--license",
+    "--licence",
+    "licences",
+    multiple=True,
+    help="Only images of these licences: cc-by,cc0,… (repeat); `unknown` where none is recorded.  [all]",
+)
+@click.option(
     "--order",
     type=click.Choice(["source", "shuffled"]),
     default="source",
@@ -62,6 +69,7 @@ def plan(
     splits: tuple[str, ...],
     blacklists: tuple[str, ...],
     no_blacklist: bool,
+    licences: tuple[str, ...],
     order: str,
     seed: int,
     shard_images: int,
@@ -74,13 +82,15 @@ def plan(
 ) -> None:
     """Fix which image goes to which shard of the dataset under OUT, and which stay out and why.
 
-    All blacklists apply unless said otherwise, also those that come later (--refresh then).
+    All blacklists apply unless said otherwise, also those that come later (--refresh then). A licence is meant
+    in every version (cc-by: also cc-by-4.0); --extend and --refresh keep to the licences of the plan.
 
     \b
     Examples:
       tol-db plan /data/shards --dataset tol --split train --split val --split train_small
       tol-db plan /data/shards --dataset tol --split train --recipe tol10m --dry-run
       tol-db plan /data/shards --dataset mixed --split train --order shuffled --seed 5
+      tol-db plan /data/shards --dataset free --split train --license cc-by,cc0,public-domain
       tol-db plan --dataset tol --extend
       tol-db plan --dataset tol --refresh
     """
@@ -88,6 +98,7 @@ def plan(
     from materialize.plan import plan as make_plan
     from materialize.replan import extend, refresh
     from materialize.slurm.jobs import require_no_arrays
+    from tol_db.licences import parse_words
 
     database = opened(settings)
     if extending or refreshing:
@@ -97,7 +108,17 @@ def plan(
                 hint="leave out OUT and --split",
             )
         _require_not_given(
-            *("recipe_name", "blacklists", "no_blacklist", "order", "seed", "shard_images", "size", "quality")
+            *(
+                "recipe_name",
+                "blacklists",
+                "no_blacklist",
+                "licences",
+                "order",
+                "seed",
+                "shard_images",
+                "size",
+                "quality",
+            )
         )
         results: list[PlanSummary | RefreshSummary] = []
         if refreshing:
@@ -127,6 +148,7 @@ def plan(
         order=order,
         seed=seed,
         shard_images=shard_images,
+        licences=parse_words(licences),
     )
     summary = make_plan(database, request, dry_run=dry_run)
     click.echo(as_json(summary)) if json_ else _print_plan(summary)

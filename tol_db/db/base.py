@@ -94,7 +94,7 @@ def one_of(column: str, values: type[enum.StrEnum] | tuple[str, ...]) -> str:
     return f"{column} IN ({', '.join(repr(w) for w in words)})"
 
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005", "0006", "0007", "0008", "0009", "0010")
 """All schema revisions, oldest first; a test holds them equal to the migration scripts.
 
 Known without importing Alembic, so that every command can refuse a database it does not understand at once.

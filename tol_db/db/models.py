@@ -522,6 +522,15 @@ class DatasetBlacklist(Base):
     __table_args__ = ({"sqlite_with_rowid": False},)
 
 
+class DatasetLicence(Base):
+    """A licence, or a family of licences, that a dataset admits; none: all."""
+
+    __tablename__ = "dataset_licence"
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id", ondelete="CASCADE"), primary_key=True)
+    word: Mapped[str] = mapped_column(primary_key=True, comment="as `plan --license` took it, in one spelling")
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+
 class WorkUnit(Base):
     """Shards that are read together in one pass over the same containers: a contiguous range of numbers."""
 
