@@ -84,6 +84,24 @@ def test_what_is_incertae_sedis_moves_to_a_more_specific_place() -> None:
     assert "incertae_sedis" not in found.flags("one:e")
 
 
+def test_what_is_incertae_sedis_moves_into_a_group_that_only_the_later_source_has() -> None:
+    one = given("one", "((a,b)x,d,e)z", flags={"e": "incertae_sedis"})
+    found = assembled(one, given("two", "((a,b)x,(e,f)y)z"))
+    assert found.parent("two:y") == "z"
+    assert found.parent("one:e") == "y"
+    assert found.parent("two:f") == "y"
+    assert "incertae_sedis" not in found.flags("one:e")
+    assert "incertae_sedis" not in found.flags("two:y")
+
+
+def test_what_is_incertae_sedis_does_not_keep_a_group_from_being_put_between() -> None:
+    one = given("one", "(a,b,c,e)z", flags={"e": "incertae_sedis"})
+    found = assembled(one, given("two", "((a,b,e)x,c)z"))
+    assert found.parent("one:a") == found.parent("one:e") == "x"
+    assert found.parent("two:x") == "z"
+    assert "incertae_sedis" not in found.flags("one:e")
+
+
 def test_what_is_incertae_sedis_stays_where_a_later_source_is_no_more_specific() -> None:
     one = given("one", "((a,b)x,(c,d)y,e)z", flags={"e": "incertae_sedis"})
     found = assembled(one, given("two", "(a,b,c,d,e)z"))

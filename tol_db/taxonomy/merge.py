@@ -138,12 +138,14 @@ class _Merge:
             # below a node that aligns to what one of its ancestors aligned to: nothing can stand between the two
             over = set(self._path(self.aligned_to[above]))
             known = [other for other in known if other not in over]
-        if not known:
+        # what is out of place says nothing of where the group belongs: it comes along, if that is more specific
+        placed = [other for other in known if other >= self.before or not self.flags[other] & OUT_OF_PLACE]
+        if not placed:
             made = self._new(node, HOW_NUMBER["copied"])
             for child in new:
                 self.parent[self.image[child]] = made
             return
-        spots = {self.parent[other] for other in known}
+        spots = {self.parent[other] for other in placed}
         if len(spots) == 1:
             spot = spots.pop()
             circle = self.over_roots and any(self._within(spot, self.image[child]) for child in new)
@@ -151,7 +153,7 @@ class _Merge:
                 self.over_roots |= spot == NONE
                 made = self._new(node, HOW_NUMBER["inserted"])
                 self.parent[made] = spot
-                for other in known:
+                for other in placed:
                     self.parent[other] = made
                 for child in new:
                     self.parent[self.image[child]] = made
