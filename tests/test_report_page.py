@@ -346,9 +346,9 @@ def test_a_slow_audit_is_given_up_and_leaves_the_others_their_time(
 ) -> None:
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n WHERE i < 0"
     audits = [
-        Audit("slow", "t", "a", "r", True, False, endless),
-        Audit("bad", "t", "a", "r", True, False, "SELECT 1 UNION ALL SELECT 2"),
-        Audit("good", "t", "a", "r", True, False, "SELECT 1 WHERE 0"),
+        Audit("slow", "t", "a", "r", True, False, None, None, endless),
+        Audit("bad", "t", "a", "r", True, False, None, None, "SELECT 1 UNION ALL SELECT 2"),
+        Audit("good", "t", "a", "r", True, False, None, None, "SELECT 1 WHERE 0"),
     ]
     monkeypatch.setattr(checks_module, "load", lambda: audits)
     with small.read() as conn:
