@@ -37,7 +37,7 @@ _PARTIAL = re.compile(
     r"\.(shard-\d{6,}\.tar|shard-\d{6,}-[0-9a-f]+\.json|attempt-[0-9a-f]+\.json"
     r"|verified-\d{6,}-[a-z]+-[0-9a-f]+\.json|clock)\.[0-9a-f]+\.partial"
 )
-_KNOWN = re.compile(r"sizes\.json|\..*\.partial|shard-\d{6,}\.tar\.(bad|old)-[0-9a-f]+")
+_KNOWN = re.compile(r"sizes\.json|wids-index\.json|\..*\.partial|shard-\d{6,}\.tar\.(bad|old)-[0-9a-f]+")
 
 
 @dataclass(slots=True)

@@ -114,6 +114,16 @@ BREACHES: list[tuple[str, str]] = [
     ("unit_ranges", "UPDATE shard SET work_unit_id = 1 WHERE id = 4"),
     ("shard_positions", "UPDATE shard_image SET position = 60 WHERE shard_id = 6 AND position = 1"),
     ("shard_positions", "UPDATE shard_image SET position = 60 WHERE shard_id = 6 AND position = 0"),
+    ("taxonomy_trees", "UPDATE taxon SET parent_id = 1 WHERE id = 4"),  # of another taxonomy
+    ("taxonomy_trees", "UPDATE taxon SET parent_id = 4 WHERE id = 3"),  # a circle
+    ("taxonomy_trees", "UPDATE taxon SET taxonomy_id = 1 WHERE id = 4"),  # ids with a gap
+    ("taxa_without_origin", "DELETE FROM taxon_provenance WHERE taxon_id = 3"),
+    ("taxon_origins", "UPDATE taxon_provenance SET source_taxon_id = 1 WHERE taxon_id = 4"),  # twice
+    ("taxon_origins", "UPDATE taxonomy_input SET input_id = 2"),
+    ("taxon_origins", "UPDATE taxon_decision SET source_taxon_id = 3"),
+    ("taxon_origins", "UPDATE taxonomy_input SET role = 'previous'"),
+    ("label_taxa", "UPDATE label_resolution SET taxon_id = 2"),
+    ("label_taxa", "UPDATE label SET taxon_id = 2 WHERE taxon_id = 4"),
 ]  # fmt: skip
 
 

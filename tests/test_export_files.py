@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from materialize.dataset import load_dataset
-from tests.populated import LABELS, STALE, UNREADABLE, populated, tree_id
+from tests.populated import LABELS, OAK, OAK_TODAY, STALE, UNREADABLE, populated, tree_id
 from tests.running import tol_db
 from tol_db.db.bulk import changes, query
 from tol_db.db.engine import Database
@@ -185,6 +185,26 @@ def test_the_manifest_ties_recipe_plan_database_and_shards_together(db: Database
     done = tol_db(db.path, "export", "manifest", "-o", "-")
     assert json.loads(done.stdout) == told
     assert "6 images are still pending" in done.stderr
+
+
+def test_manifest_and_card_name_the_taxonomy_that_labels_come_from(db: Database, tmp_path: Path) -> None:
+    assert loaded(export_manifest, db, tmp_path / "m.json")["taxonomies"] == []
+    with db.write() as conn:
+        changes(
+            conn,
+            f"""INSERT INTO label_resolution (taxonomy_id, label_id, state, change, new_label_id)
+                VALUES (2, {OAK}, 'matched', 'filled', {OAK_TODAY})""",
+        )
+    assert loaded(export_manifest, db, tmp_path / "m.json")["taxonomies"] == []  # planned before
+    with db.write() as conn:
+        changes(conn, f"UPDATE shard_image SET label_id = {OAK_TODAY} WHERE label_id = {OAK} AND outcome_id = 1")
+    digest = hashlib.sha256(b"taxonomy").hexdigest()
+    assert loaded(export_manifest, db, tmp_path / "m.json")["taxonomies"] == [
+        {"name": "tol", "version": "1", "digest": digest, "sources": ["itis@2026"]}
+    ]
+    card = tol_db(db.path, "export", "card", "-o", "-").stdout
+    assert f"- labels by taxonomy tol@1, digest `{digest}`, made of itis@2026" in card
+    assert 'shards = "224x224/train/shard-{000000..000001}.tar"' in card  # as many as there are
 
 
 def test_the_manifest_says_nothing_of_place_and_time(db: Database, tmp_path: Path) -> None:

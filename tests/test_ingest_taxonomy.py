@@ -22,6 +22,7 @@ from tol_db.db.bulk import without_indexes
 from tol_db.db.engine import Database
 from tol_db.errors import InputError, InputMissing, NameTaken, UsageError
 from tol_db.ingest import taxonomy as ingest
+from tol_db.ingest.files import source_id
 from tol_db.ingest.taxonomy import TaxonomyResult, ingest_taxonomy
 from tol_db.taxonomy.prune import prune
 
@@ -342,6 +343,17 @@ def test_a_release_is_a_name_for_one_content(db: Database, tmp_path: Path) -> No
     with pytest.raises(NameTaken, match="is there, with other content"):
         read(db, "interim", path, release="2024-01")
     assert rows(db, "SELECT count(*) FROM taxon") == [(6,)]
+
+
+def test_a_taxonomy_of_a_source_of_images_leaves_where_those_lie(db: Database, tmp_path: Path) -> None:
+    with db.write() as conn:
+        eol = source_id(conn, "eol", tmp_path / "archives")
+        conn.exec_driver_sql(
+            f"INSERT INTO container (source_id, kind, path, state) VALUES ({eol}, 'tar_gz', 'a', 'expected')"
+        )
+    read(db, "interim", written.interim(tmp_path), "eol", release="2024-01")
+    assert rows(db, "SELECT key, root, release FROM source") == [("eol", str(tmp_path / "archives"), None)]
+    assert rows(db, "SELECT name, version FROM taxonomy") == [("eol", "2024-01")]
 
 
 def test_rules_default_to_what_the_format_needs(db: Database, tmp_path: Path) -> None:

@@ -120,6 +120,8 @@ def test_a_dataset_is_renamed_followed_and_removed(written: tuple[Path, Path], t
     assert "is not the output root" in tol_db(db, "dataset", "move", DATASET, other, expect=2).stderr
     assert str(copy) in tol_db(db, "dataset", "list").stdout
 
+    tol_db(db, "export", "wids")
+    assert "not recorded" not in tol_db(db, "verify").stdout
     mine = copy / "224x224" / "train" / "mine.txt"
     mine.write_text("keep me")
     assert f"left alone: {mine}" in tol_db(db, "dataset", "remove", DATASET, "--files", "--yes").stdout

@@ -235,20 +235,26 @@ def test_the_summary_counts_what_else_there_is(untouched: Database) -> None:
         "folder_name": 1,
         "resolved": 1,
     }
+    assert [(f"{t.name}@{t.version}", t.priority, t.taxa, t.labels, t.resolved) for t in found.taxonomies] == [
+        ("itis@2026", 1, 2, 0, 0),
+        ("tol@1", None, 2, 1, 1),
+    ]
 
 
 def test_the_summary_of_an_empty_database_has_every_heading(tmp_path: Path) -> None:
     init(tmp_path / "tol.sqlite")
     text = tol_db(tmp_path / "tol.sqlite", "report", "summary").stdout
     assert text.startswith("0 images")
-    for heading in ("sources", "labels", "splits", "blacklists", "containers", "licences"):
+    for heading in ("sources", "labels", "taxonomies", "splits", "blacklists", "containers", "licences"):
         assert f"\n{heading}\n" in text
 
 
 def test_the_summary_as_text_fits_the_terminal(untouched: Database) -> None:
     assert max(map(len, summary_text(summarise(untouched), 80).splitlines())) <= 80
     told = json.loads(tol_db(untouched.path, "report", "summary", "--json").stdout)
-    assert set(told) == {"images", "sources", "labels", "splits", "blacklists", "containers", "licences"}
+    assert set(told) == {
+        *("images", "sources", "labels", "taxonomies", "splits", "blacklists", "containers", "licences"),
+    }
 
 
 # ------------------------------------------------------------------ audits

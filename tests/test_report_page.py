@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from materialize.root import shard_path
-from tests.populated import populated
+from tests.populated import OAK, OAK_TODAY, populated
 from tests.running import DATASET, SPLITS, plan, tol_db
 from tests.shared_data import SHARED_DATA, needs_shared
 from tol_db.audit.runner import Audit
@@ -264,6 +264,21 @@ def test_species_with_two_lineages_are_told(tmp_path: Path) -> None:
         ("itis 2026", "copied", 1),
         ("itis 2026", "aligned", 1),
     }
+    assert [(d.assembled, d.source, d.outcome, d.nodes) for d in found.decisions] == [
+        ("tol 1", "itis 2026", "aligned", 1)
+    ]
+
+
+def test_labels_that_no_image_has_any_more_disagree_with_nothing(tmp_path: Path) -> None:
+    db = populated(tmp_path / "tol.sqlite")
+    with db.write() as conn:
+        conn.exec_driver_sql(
+            f"""INSERT INTO label_resolution (taxonomy_id, label_id, state, change, new_label_id)
+                VALUES (2, {OAK}, 'matched', 'filled', {OAK_TODAY})"""
+        )
+    with db.read() as conn:
+        assert names(conn).conflicting == 0  # the published label was replaced
+        assert names(conn, relabelled=False).conflicting == 0  # the new one is not in use
 
 
 @pytest.mark.parametrize(
@@ -331,9 +346,9 @@ def test_a_slow_audit_is_given_up_and_leaves_the_others_their_time(
 ) -> None:
     endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n WHERE i < 0"
     audits = [
-        Audit("slow", "t", "a", "r", True, False, endless),
-        Audit("bad", "t", "a", "r", True, False, "SELECT 1 UNION ALL SELECT 2"),
-        Audit("good", "t", "a", "r", True, False, "SELECT 1 WHERE 0"),
+        Audit("slow", "t", "a", "r", True, False, None, None, endless),
+        Audit("bad", "t", "a", "r", True, False, None, None, "SELECT 1 UNION ALL SELECT 2"),
+        Audit("good", "t", "a", "r", True, False, None, None, "SELECT 1 WHERE 0"),
     ]
     monkeypatch.setattr(checks_module, "load", lambda: audits)
     with small.read() as conn:
@@ -513,7 +528,7 @@ def test_the_page_of_the_published_corpus(corpus_db: object, tmp_path: Path) -> 
     with closing(sqlite3.connect(db)) as connection:
         (known,) = connection.execute("SELECT count(*) FROM image").fetchone()
     assert f"images {known:,}" in read.text and images >= known
-    assert "audits failed 0" in read.text and "could not be read" not in read.text
+    assert "audits failed 0" in read.text and "shards could not be read" not in read.text
 
 
 # ------------------------------------------------------------------ the look

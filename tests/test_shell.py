@@ -78,6 +78,12 @@ def asked_by(shell: str, db: Path, words: str) -> list[str]:
         ("plan --recipe t", ["tol10m"]),
         ("split x --within v", ["val"]),
         ("plan --blacklist r", ["rare"]),
+        ("label --taxonomy t", ["tol"]),
+        ("taxonomy assemble x --source ", ["itis", "tol"]),
+        ("taxonomy prune i", ["itis"]),
+        ("taxonomy diff tol t", ["tol"]),
+        ("taxonomy ex", ["export", "explain"]),
+        ("plan --license cc-by-n", ["cc-by-nc", "cc-by-nc-nd", "cc-by-nc-sa", "cc-by-nd"]),
         ("report audit split_c", ["split_counters"]),
         ("report audit split_counters shard_c", ["shard_counters"]),
         ("--db /nowhere/tol.sqlite materialize --dataset ", []),
@@ -183,6 +189,24 @@ def test_the_next_step_follows_from_what_is_there(demo_db: Path, tmp_path: Path)
     assert steps(demo_db)[0] == "ingest containers DIR"
 
 
+def test_taxonomies_are_assembled_then_give_labels(demo_db: Path) -> None:
+    added = "INSERT INTO taxonomy (name, version, kind, priority, created_at) VALUES"
+    change(demo_db, f"{added} ('itis', '1', 'source', 1, '2026-01-01T00:00:00Z')")
+    assert steps(demo_db)[0] == "taxonomy assemble NAME"
+    change(demo_db, f"{added} ('tol', '1', 'assembled', NULL, '2026-01-01T00:00:00Z')")
+    assert steps(demo_db)[0] == "label"
+    assert dict(look(demo_db).facts)["taxonomies"] == "itis@1, tol@1; labels resolved by none of them"
+    change(
+        demo_db,
+        """INSERT INTO label_resolution (taxonomy_id, label_id, state, change, new_label_id)
+           SELECT 2, min(id), 'unmatched', 'unresolved', min(id) FROM label""",
+    )
+    assert steps(demo_db)[0].startswith("plan ")
+    assert dict(look(demo_db).facts)["taxonomies"] == "itis@1, tol@1; labels resolved by tol@1"
+    change(demo_db, f"{added} ('itis', '2', 'source', 1, '2026-01-01T00:00:00Z')")
+    assert steps(demo_db)[0] == "taxonomy assemble tol"
+
+
 def test_a_dataset_is_written_then_verified_then_exported(whole: Path, tmp_path: Path) -> None:
     db = Path(shutil.copy(whole, tmp_path))
     change(db, "DELETE FROM lease", "DELETE FROM submission", "UPDATE shard SET state = 'planned'")
@@ -237,6 +261,13 @@ def test_a_run_that_was_cut_off_is_put_right_before_it_is_looked_at(demo_db: Pat
 
 
 # ------------------------------------------------------------------ help
+
+
+def test_help_of_a_group_names_every_command_of_it() -> None:
+    told = CliRunner().invoke(cli, ["taxonomy", "--help"], prog_name="tol-db").output.partition("Commands:")[2]
+    words = [line.split()[0] for line in told.splitlines() if line.startswith("  ") and line[2] != " "]
+    assert words[0] == "assemble"
+    assert {"list", "export", "prune", "resolve", "report", "diff", "explain", "lineage"} < set(words)
 
 
 def test_values_have_the_same_names_in_every_command() -> None:

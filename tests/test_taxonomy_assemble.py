@@ -226,6 +226,25 @@ def test_ids_go_on_from_one_version_to_the_next(two: Database, tmp_path: Path) -
     assert told.counts["added"] == len(new)
 
 
+def test_ids_of_two_digits_go_on_too(db: Database, tmp_path: Path) -> None:
+    """An assembly is stored in preorder, where 10 comes after 9; as texts it comes after 1."""
+    nodes = [f"{n}\t|\t{max(n // 2, 1) if n > 1 else ''}\t|\tTaxon{n:02}\t|\tno rank\t|\t" for n in range(1, 31)]
+    (tmp_path / "taxonomy.tsv").write_text("uid\t|\tparent_uid\t|\tname\t|\trank\t|\t\n" + "\n".join(nodes) + "\n")
+    (tmp_path / "synonyms.tsv").write_text("name\t|\tuid\t|\ttype\t|\t\nOther\t|\t12\t|\tsynonym\t|\t\n")
+    ingest_taxonomy(db, "interim", tmp_path, name="src", priority=1)
+    assemble_taxonomy(db, "tol")
+    changed = (tmp_path / "taxonomy.tsv").read_text() + "31\t|\t1\t|\tAhead\t|\tno rank\t|\t\n"
+    (tmp_path / "taxonomy.tsv").write_text(changed)
+    ingest_taxonomy(db, "interim", tmp_path, name="src", priority=1)
+    assemble_taxonomy(db, "tol", previous="tol")
+    sql = """SELECT t.scientific_name, t.source_key, p.scientific_name FROM taxon t
+             JOIN taxonomy y ON y.id = t.taxonomy_id LEFT JOIN taxon p ON p.id = t.parent_id
+             WHERE y.name = 'tol' AND y.version = ? AND t.scientific_name LIKE 'Taxon%' ORDER BY 1"""
+    first, second = (rows_of(db, sql.replace("?", f"'{version}'")) for version in (1, 2))
+    assert len(first) == 30
+    assert first == second
+
+
 def test_curation_is_applied_and_what_meets_nothing_is_reported(two: Database, tmp_path: Path) -> None:
     file = tmp_path / "mend.tsv"
     lines = [

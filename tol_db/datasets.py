@@ -155,6 +155,10 @@ def _require_deletable(dataset: Dataset, splits: Iterable[str]) -> None:
             )
 
 
+_DESCRIPTIONS = ("sizes.json", "wids-index.json")
+"""What `tol-db export` writes beside the shards."""
+
+
 def _delete_files(dataset: Dataset, shards: list[tuple[str, int, int | None]]) -> int:
     """How many shards were deleted. Raises CannotWrite for the first file that cannot be, after the others."""
     top = dataset.output_root
@@ -166,7 +170,7 @@ def _delete_files(dataset: Dataset, shards: list[tuple[str, int, int | None]]) -
     failed: list[tuple[Path, OSError]] = []
     gone = sum(_unlink(path, failed) for path, recorded in paths.items() if recorded)
     told = [path for kind in ("shard", "verified") for path in sorted((top / RECEIPTS).glob(f"{kind}-*.json"))]
-    for path in (*(f / "sizes.json" for f in folders), *told):
+    for path in (*(f / name for f in folders for name in _DESCRIPTIONS), *told):
         _unlink(path, failed)
     if not failed:  # else it tells whose the files are that are left
         _unlink(top / root.MARKER, failed)

@@ -27,12 +27,22 @@ _OPTIONS = {
     "--except": "split",
     "--blacklist": "blacklist",
     "--recipe": "recipe",
+    "--taxonomy": "taxonomy",
+    "--license": "licence",
 }
+_OPTIONS_OF: dict[tuple[str, ...], dict[str, str]] = {
+    ("taxonomy", "assemble"): {"--source": "taxonomy", "--previous": "taxonomy"},
+}
+"""Command → its options that elsewhere mean something else."""
 _ARGUMENTS: dict[tuple[str, ...], str] = {
     ("report", "audit"): "audit",
     ("dataset", "move"): "dataset",
     ("dataset", "remove"): "dataset",
     ("ingest", "blacklist"): "blacklist",
+    ("taxonomy", "assemble"): "taxonomy",
+    ("taxonomy", "diff"): "taxonomy",
+    ("taxonomy", "export"): "taxonomy",
+    ("taxonomy", "prune"): "taxonomy",
 }
 """Command → what its first argument names."""
 
@@ -41,7 +51,7 @@ _ARGUMENTS: dict[tuple[str, ...], str] = {
 @click.argument("shell", type=click.Choice(SHELLS), required=False)
 @click.pass_context
 def completion(ctx: click.Context, shell: str | None) -> None:
-    """Print the script that completes commands, options, and the names of datasets, splits, blacklists and audits.
+    """Print the script that completes commands, options, and the names of datasets, splits, taxonomies, …
 
     Without SHELL: for that of $SHELL. The names come from the database that the command line, TOL_DB or
     tol-db.toml names; it is only looked at.
@@ -83,9 +93,11 @@ def prepare(command: click.Command, *words: str) -> None:
         for name, each in command.commands.items():
             prepare(each, *words, name)
     for parameter in command.params:
-        kind = next((_OPTIONS[each] for each in parameter.opts if each in _OPTIONS), None)
+        options = _OPTIONS | _OPTIONS_OF.get(words[-2:], {})
+        kind = next((options[each] for each in parameter.opts if each in options), None)
         if isinstance(parameter, click.Argument):
-            kind = _ARGUMENTS.get(words[-2:]) if parameter is _first_argument(command) else None
+            named = parameter is _first_argument(command) or words[-2:] == ("taxonomy", "diff")
+            kind = _ARGUMENTS.get(words[-2:]) if named else None
         if kind is not None:
             parameter.type = StoredName(kind)
 
@@ -103,6 +115,10 @@ def _names(ctx: click.Context, kind: str) -> list[str]:
         chosen = settings.load(database=root.get("db"), config=root.get("config"))
     except TolDbError:
         return []
+    if kind == "licence":
+        from tol_db.licences import FAMILIES
+
+        return list(FAMILIES)
     if kind == "recipe":
         return sorted({"clean", "tol10m", *chosen.recipes})
     return names(chosen.database, kind)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tol_db.db.uri import file_uri, log_beside
 
-KINDS = ("dataset", "split", "blacklist")
+KINDS = ("dataset", "split", "blacklist", "taxonomy")
 """Tables whose names are completed."""
 _SECONDS = 0.2
 
@@ -23,6 +23,6 @@ def names(path: Path, kind: str) -> list[str]:
     uri = file_uri(path, mode="ro") if log_beside(path) else file_uri(path, immutable=1)
     try:
         with closing(sqlite3.connect(uri, uri=True, timeout=_SECONDS)) as connection:
-            return [name for (name,) in connection.execute(f"SELECT name FROM {kind} ORDER BY name")]  # noqa: S608
+            return [name for (name,) in connection.execute(f"SELECT DISTINCT name FROM {kind} ORDER BY name")]  # noqa: S608
     except (sqlite3.Error, UnicodeDecodeError):
         return []

@@ -92,7 +92,7 @@ def card(
         yield from ("", f"**Not complete: {facts.pending:,} images are planned and not written yet.**")
     yield from _splits(facts, folders)
     yield from _members()
-    yield from _usage(folders)
+    yield from _usage(facts, folders)
     yield from _sources(facts)
     yield from _licences(facts, licences)
     yield from _built(facts)
@@ -160,14 +160,16 @@ def _members() -> Iterator[str]:
     yield from (f"| `{extension}` | {_MEANINGS[extension]} |" for extension in EXTENSIONS)
 
 
-def _usage(folders: dict[str, str]) -> Iterator[str]:
-    folder = next(iter(folders.values()), "224x224/train")
+def _usage(facts: DatasetFacts, folders: dict[str, str]) -> Iterator[str]:
+    largest = max(facts.splits, key=lambda split: split.shards, default=None)
+    folder = folders[largest.name] if largest is not None else "224x224/train"
+    last = max(largest.shards if largest is not None else 1, 1) - 1
     yield from (
         "",
         "```python",
         "import webdataset as wds",
         "",
-        f'shards = "{folder}/shard-{{000000..000009}}.tar"',
+        f'shards = "{folder}/shard-{{000000..{last:06d}}}.tar"',
     )
     yield 'pipeline = wds.WebDataset(shards, shardshuffle=100).decode("pil").to_tuple("jpg", "sci_com.txt")'
     yield "```"
@@ -203,6 +205,11 @@ def _built(facts: DatasetFacts) -> Iterator[str]:
     yield f"- plan digest `{facts.plan_digest}`: order {order}, at most {facts.shard_images:,} images a shard"
     lists = ", ".join(f"{_plain(b.name)} ({b.entries:,} entries)" for b in facts.blacklists) or "none"
     yield f"- blacklists: {lists}"
+    for taxonomy in facts.taxonomies:
+        named = f"{taxonomy.name}@{taxonomy.version}"
+        yield f"- labels by taxonomy {_plain(named)}, digest `{taxonomy.digest}`, made of " + (
+            ", ".join(map(_plain, taxonomy.sources)) or "no source"
+        )
     yield f"- schema of the database: {facts.revision}"
     yield from ("", "| file that was read | kind | rows | sha256 |", "|---|---|--:|---|")
     for file in facts.files:

@@ -75,6 +75,20 @@ class ReadFile:
 
 
 @dataclass(frozen=True, slots=True)
+class TaxonomyFacts:
+    """An assembled taxonomy that labels of the dataset come from.
+
+    Attributes:
+        digest: hex, of its content; sources: what it was made of, ``ncbi@1``, the first heard first.
+    """
+
+    name: str
+    version: str
+    digest: str
+    sources: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class BlacklistFacts:
     """A blacklist that the dataset was planned with."""
 
@@ -111,6 +125,7 @@ class DatasetFacts:
         revision: of the database's schema.
         blacklist_policy: ``all`` or ``named``.
         licence_filter: words of the licences that are admitted; none: all.
+        taxonomies: that labels of written images come from; none where all are published ones.
         planned_on: the day of the last plan, ``2026-01-31``.
     """
 
@@ -130,6 +145,7 @@ class DatasetFacts:
     licence_filter: tuple[str, ...]
     splits: tuple[SplitFacts, ...]
     sources: tuple[SourceFacts, ...]
+    taxonomies: tuple[TaxonomyFacts, ...]
     files: tuple[ReadFile, ...]
 
     @property
@@ -177,6 +193,7 @@ def dataset_facts(conn: sa.Connection, dataset: Dataset) -> DatasetFacts:
         licence_filter=bound_words(conn, dataset.id),
         splits=_splits(conn, dataset),
         sources=_sources(conn, dataset),
+        taxonomies=_taxonomies(conn, dataset),
         files=_files(conn),
     )
 
@@ -246,6 +263,38 @@ def _sources(conn: sa.Connection, dataset: Dataset) -> tuple[SourceFacts, ...]:
         images[source] = images.get(source, 0) + count
     columns = "SELECT id, key, title, release, url, licence, citation FROM source ORDER BY key"
     return tuple(SourceFacts(*(*row, images[id])) for id, *row in query(conn, columns) if id in images)
+
+
+def _taxonomies(conn: sa.Connection, dataset: Dataset) -> tuple[TaxonomyFacts, ...]:
+    """A pass over the places, and only where a taxonomy has changed labels at all."""
+    changed = list(
+        query(
+            conn,
+            """SELECT DISTINCT r.taxonomy_id, r.new_label_id FROM label_resolution r
+               JOIN label l ON l.id = r.new_label_id AND l.resolution = 'resolved' ORDER BY 1""",
+        )
+    )
+    if not changed:
+        return ()
+    used = {
+        label
+        for (label,) in query(
+            conn,
+            """SELECT DISTINCT m.label_id FROM shard h CROSS JOIN shard_image m ON m.shard_id = h.id
+               WHERE h.dataset_id = ? AND m.outcome_id = 1""",
+            (dataset.id,),
+        )
+    }
+    made_of = """SELECT t.name || '@' || t.version FROM taxonomy_input i JOIN taxonomy t ON t.id = i.input_id
+                 WHERE i.taxonomy_id = ? AND i.role = 'source' ORDER BY i.ordinal"""
+    found = []
+    for id in dict.fromkeys(taxonomy for taxonomy, label in changed if label in used):
+        name, version, digest = next(
+            query(conn, "SELECT name, version, lower(hex(digest)) FROM taxonomy WHERE id = ?", (id,))
+        )
+        sources = tuple(source for (source,) in query(conn, made_of, (id,)))
+        found.append(TaxonomyFacts(name, version, digest, sources))
+    return tuple(sorted(found, key=lambda each: (each.name, each.version)))
 
 
 def _per_split(conn: sa.Connection, dataset: Dataset, what: str, sql: str) -> Iterator[tuple[Any, ...]]:

@@ -63,6 +63,7 @@ def manifest(facts: DatasetFacts, shards: tuple[ShardFacts, ...]) -> dict[str, A
         },
         "database": {"schema": facts.revision, "files": [asdict(file) for file in facts.files]},
         "sources": [asdict(source) for source in facts.sources],
+        "taxonomies": [{**asdict(taxonomy), "sources": list(taxonomy.sources)} for taxonomy in facts.taxonomies],
         "splits": [{**_renamed(asdict(split)), "reasons": dict(split.reasons)} for split in facts.splits],
         "shards": [_renamed(asdict(shard)) for shard in shards],
     }

@@ -277,9 +277,11 @@ def _record(
     conn: sa.Connection, wish: _Wish, files: TaxonomyFiles, recorded: dict[Path, bytes], release: str | None
 ) -> int:
     """Write down which files were read; returns the first one's id."""
-    source = source_id(conn, wish.name, wish.path if wish.path.is_dir() else wish.path.parent)
+    source = source_id(conn, wish.name)  # EOL also gives images: where those lie, and their release, stay
     if release is not None:
-        changes(conn, "UPDATE source SET release = ? WHERE id = ?", (release, source))
+        of_names = """UPDATE source SET release = ?1
+                      WHERE id = ?2 AND NOT EXISTS (SELECT 1 FROM container WHERE source_id = ?2)"""
+        changes(conn, of_names, (release, source))
     ids = [
         record(conn, look(conn, wish.kind, file), sha256=recorded[file], rows=0, source=source)
         for file, _ in files_on_disk(wish.path, files)

@@ -99,6 +99,33 @@ def _holds(conn: sqlite3.Connection) -> Iterator[tuple[str, str]]:
         names = [row[0] for row in conn.execute(f"SELECT name FROM {table} ORDER BY id")]  # noqa: S608
         if names:
             yield name, ", ".join(names)
+    taxonomies = dict(conn.execute(_TAXONOMIES))
+    if taxonomies:
+        yield "taxonomies", f"{', '.join(taxonomies)}; labels resolved by {_labelled_by(conn) or 'none of them'}"
+
+
+_TAXONOMIES = """
+SELECT name || '@' || version, id FROM taxonomy WHERE kind = 'assembled' OR priority IS NOT NULL
+ORDER BY kind = 'assembled', priority, id"""
+
+
+def _labelled_by(conn: sqlite3.Connection) -> str | None:
+    """The taxonomy that resolved labels; of several the newest."""
+    sql = """SELECT name || '@' || version FROM taxonomy t
+             WHERE EXISTS (SELECT 1 FROM label_resolution WHERE taxonomy_id = t.id) ORDER BY id DESC"""
+    found: str | None = _one(conn, sql)
+    return found
+
+
+def _steps_of_names(conn: sqlite3.Connection) -> Iterator[Step]:
+    """From source taxonomies to labels; nothing where there are none, since published labels do as well."""
+    source = _one(conn, "SELECT coalesce(max(id), 0) FROM taxonomy WHERE kind = 'source' AND priority IS NOT NULL")
+    made = _one(conn, "SELECT coalesce(max(id), 0) FROM taxonomy WHERE kind = 'assembled'")
+    if source > made:
+        name = _one(conn, "SELECT name FROM taxonomy WHERE id = ?", (made,)) or "NAME"
+        yield Step(f"taxonomy assemble {name}", "one taxonomy out of the sources, by priority")
+    elif made and not _one(conn, "SELECT EXISTS (SELECT 1 FROM label_resolution WHERE taxonomy_id = ?)", (made,)):
+        yield Step("label", "give images the labels of the taxonomy; `label --published` goes back")
 
 
 def _first_steps(conn: sqlite3.Connection) -> Iterator[Step]:
@@ -109,6 +136,7 @@ def _first_steps(conn: sqlite3.Connection) -> Iterator[Step]:
         return
     if not _one(conn, "SELECT EXISTS (SELECT 1 FROM container WHERE state = 'scanned')"):
         yield Step("ingest containers DIR", "find the images in archives and folders")
+    yield from _steps_of_names(conn)
     splits = [row[0] for row in conn.execute("SELECT name FROM split ORDER BY id")]
     if not splits:
         yield Step("split val --fraction 0.05", "and then: split train --except val")

@@ -1,4 +1,4 @@
-"""What the database holds: images by source, labels, splits, blacklists, containers, licences."""
+"""What the database holds: images by source, labels, taxonomies, splits, blacklists, containers, licences."""
 
 from __future__ import annotations
 
@@ -51,6 +51,24 @@ class LabelSummary:
     labels: int
     with_species: int
     with_common_name: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaxonomySummary:
+    """A taxonomy.
+
+    Attributes:
+        kind: ``source`` or ``assembled``; priority: of a source, 1 is heard first.
+        labels: published labels that were looked up in it; resolved: for which it has a taxon.
+    """
+
+    name: str
+    version: str
+    kind: str
+    priority: int | None
+    taxa: int
+    labels: int
+    resolved: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +131,7 @@ class Summary:
     images: int
     sources: tuple[SourceSummary, ...]
     labels: tuple[LabelSummary, ...]
+    taxonomies: tuple[TaxonomySummary, ...]
     splits: tuple[SplitSummary, ...]
     blacklists: tuple[BlacklistSummary, ...]
     containers: tuple[ContainerSummary, ...]
@@ -133,6 +152,12 @@ WHERE i.source_id = ?"""
 _LABELS: Final = """
 SELECT resolution, count(*), sum(species <> ''), sum(common_name <> '') FROM label
 GROUP BY resolution ORDER BY count(*) DESC"""
+
+_TAXONOMIES: Final = """
+SELECT t.name, t.version, t.kind, t.priority, (SELECT count(*) FROM taxon x WHERE x.taxonomy_id = t.id),
+       (SELECT count(*) FROM label_resolution r WHERE r.taxonomy_id = t.id),
+       (SELECT count(r.taxon_id) FROM label_resolution r WHERE r.taxonomy_id = t.id)
+FROM taxonomy t ORDER BY t.kind = 'assembled', t.priority IS NULL, t.priority, t.name, t.id"""
 
 _SPLITS: Final = """
 SELECT s.name, (SELECT count(*) FROM split_member m WHERE m.split_id = s.id), s.policy, p.name, c.name,
@@ -167,10 +192,12 @@ JOIN licence l ON l.id = n.licence_id ORDER BY n.images DESC, l.name, l.link"""
 
 def summarise(db: Database) -> Summary:
     """Count everything; half a minute at ten million images."""
-    with db.read() as conn, track("summary", 7, "steps") as tracker:
+    with db.read() as conn, track("summary", 8, "steps") as tracker:
         sources = tuple(_sources(conn))
         tracker.advance(2)
         labels = tuple(LabelSummary(*row) for row in query(conn, _LABELS))
+        tracker.advance()
+        taxonomies = tuple(TaxonomySummary(*row) for row in query(conn, _TAXONOMIES))
         tracker.advance()
         splits = tuple(SplitSummary(*row) for row in query(conn, _SPLITS))
         tracker.advance()
@@ -181,7 +208,7 @@ def summarise(db: Database) -> Summary:
         licences = tuple(LicenceSummary(*row) for row in query(conn, _LICENCES))
         tracker.advance()
         images = int(scalar(conn, "SELECT count(*) FROM image"))
-    return Summary(images, sources, labels, splits, blacklists, containers, licences)
+    return Summary(images, sources, labels, taxonomies, splits, blacklists, containers, licences)
 
 
 def _sources(conn: sa.Connection) -> Iterator[SourceSummary]:
@@ -238,12 +265,21 @@ def _tables(summary: Summary) -> Iterator[tuple[str, tuple[str, ...], Rows]]:
         [
             (s.key, *(_share(r.images, s.images) for r in s.ranks), _share(s.all_ranks, s.images))
             for s in summary.sources
+            if s.images  # the others give names
         ],
     )
     yield (
         "labels",
         ("came from", "labels", "with species", "with common name"),
         [(n.resolution, n.labels, n.with_species, n.with_common_name) for n in summary.labels],
+    )
+    yield (
+        "taxonomies",
+        ("taxonomy", "kind", "priority", "taxa", "labels looked up", "found"),
+        [
+            (f"{t.name}@{t.version}", t.kind, _plain(t.priority), t.taxa, t.labels, t.resolved)
+            for t in summary.taxonomies
+        ],
     )
     yield (
         "splits",

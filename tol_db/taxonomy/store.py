@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 import sqlalchemy as sa
+from numpy.typing import NDArray
 
 from tol_db.db.bulk import changes, insert_many, no_cycles, query, scalar, utc_now, without_indexes
 from tol_db.errors import InputError, UsageError, did_you_mean
@@ -156,6 +157,16 @@ def load(conn: sa.Connection, taxonomy: Stored, names: Names) -> SourceTaxonomy:
             rank[at] = level
             bits[at] = flags.parse(words) if words else 0
         synonyms = _load_synonyms(conn, taxonomy, names)
+    source_ids = _load_source_ids(conn, taxonomy)
+    if taxonomy.kind == "assembled":  # stored in preorder
+        by_key = np.array(sorted(range(total), key=keys.__getitem__), np.intp)
+        place = np.empty(total, np.int32)
+        place[by_key] = np.arange(total, dtype=np.int32)
+        keys = [keys[row] for row in by_key.tolist()]
+        parent = np.where(parent < 0, parent, place[parent])[by_key]
+        name, rank, bits = name[by_key], rank[by_key], bits[by_key]
+        synonyms = _moved(synonyms, place)
+        source_ids = {int(place[row]): ids for row, ids in source_ids.items()}
     if any(one >= other for one, other in pairwise(keys)):
         order = sorted(range(total), key=keys.__getitem__)
         raise InputError(f"{taxonomy}: taxon {keys[order[0]]!r} is out of order", hint="read the taxonomy again")
@@ -168,7 +179,7 @@ def load(conn: sa.Connection, taxonomy: Stored, names: Names) -> SourceTaxonomy:
         keys,
         rules,
         aliases,
-        _load_source_ids(conn, taxonomy),
+        source_ids,
     )
 
 
@@ -193,6 +204,22 @@ def _load_synonyms(conn: sa.Connection, taxonomy: Stored, names: Names) -> Synon
         np.full(len(nodes), NONE, np.int32),
         nodes.copy(),
         words,
+    )
+
+
+def _moved(synonyms: Synonyms, place: NDArray[np.int32]) -> Synonyms:
+    """The synonyms of nodes that have other numbers now, in the order of these."""
+    nodes = place[synonyms.node]
+    order = np.argsort(nodes, kind="stable")
+    nodes = nodes[order]
+    return Synonyms(
+        nodes,
+        synonyms.name[order],
+        synonyms.kind[order],
+        synonyms.matching[order],
+        np.full(len(nodes), NONE, np.int32),
+        nodes.copy(),
+        synonyms.kinds,
     )
 
 

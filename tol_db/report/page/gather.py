@@ -90,7 +90,7 @@ def gather(db: Database, wishes: Wishes) -> Facts:
             contents=contents,
             paces=tuple(throughput(conn, name) for name in chosen),
             licences=_licences(conn, tracker),
-            names=names(conn),
+            names=names(conn, relabelled=any(source.relabelled for source in contents.sources)),
             sheet=contact_sheet(conn, chosen, seed=wishes.seed, per_kingdom=wishes.per_kingdom),
             checks=checks(conn, wishes.audit_seconds),
         )

@@ -122,6 +122,8 @@ def coverage(facts: Facts) -> Iterator[Markup]:
     """Which share of each source's images has a name at each rank: a table that is its own plot."""
     rows: list[tuple[Part, ...]] = []
     for source in facts.contents.sources:
+        if not source.images:  # it gives names
+            continue
         shares = [_shade(images, source.images) for images in (*source.ranks, source.every)]
         rows.append((source.key, source.images, source.labelled, source.relabelled, *shares))
     columns = ("source", "images", "labelled", "relabelled", *RANKS, "all seven")
@@ -217,6 +219,10 @@ def taxonomies(facts: Facts) -> Iterator[Markup]:
     if found.origins:
         origins = [(o.assembled, o.source, o.how, o.nodes) for o in found.origins]
         yield table(("assembled", "from", "how", "nodes"), origins, caption="Where assembled nodes come from")
+    if found.decisions:
+        decided = [(d.assembled, d.source, d.outcome, d.nodes) for d in found.decisions]
+        caption = "What assemblies decided beyond copying (tol-db taxonomy report --list conflicts, …)"
+        yield table(("assembled", "from", "outcome", "nodes"), decided, caption=caption)
     yield tag("h3", "Conflicts")
     if not found.conflicting:
         yield tag("p", "Every species has one lineage.", class_="note")
