@@ -226,6 +226,35 @@ def test_ids_go_on_from_one_version_to_the_next(two: Database, tmp_path: Path) -
     assert told.counts["added"] == len(new)
 
 
+def test_ids_go_on_from_a_version_whose_ids_are_not_in_the_order_of_its_tree(db: Database, tmp_path: Path) -> None:
+    cats: list[Row] = [
+        ("9", "", "Felidae", "family"),
+        ("10", "9", "Felis", "genus"),
+        ("2", "10", "Felis catus", "species"),
+    ]
+    source = write(tmp_path / "a", cats, [("2", "Felis domesticus")])
+    old = write(tmp_path / "old", [*cats, ("77", "10", "Felis gone", "species")])
+    ingest_taxonomy(db, "interim", source, name="a", priority=1)
+    assemble_taxonomy(db, "cats", previous=str(old))
+    assert assemble_taxonomy(db, "cats", previous="cats").unchanged
+    ingest_taxonomy(
+        db, "interim", write(tmp_path / "b", [("50", "", "Felis margarita", "species")]), name="b", priority=2
+    )
+    assemble_taxonomy(db, "cats", previous="cats")
+    newest = "SELECT scientific_name, source_key FROM taxon WHERE taxonomy_id = (SELECT max(id) FROM taxonomy)"
+    # 77 was given up by the version before, and is not given again
+    assert dict(rows_of(db, newest)) == {"Felidae": "9", "Felis": "10", "Felis catus": "2", "Felis margarita": "78"}
+    with pytest.raises(UsageError, match="77 is a retired id"):
+        explain(db, "77", "cats")
+
+
+def test_help_names_all_commands_of_a_group(tmp_path: Path) -> None:
+    told = tol_db(tmp_path / "none.sqlite", "taxonomy", "--help")
+    assert all(
+        f"\n  {name} " in told.stdout for name in ("assemble", "export", "list", "prune", "resolve", "explain")
+    )
+
+
 def test_curation_is_applied_and_what_meets_nothing_is_reported(two: Database, tmp_path: Path) -> None:
     file = tmp_path / "mend.tsv"
     lines = [

@@ -124,6 +124,13 @@ _LEFT_OUT: Final = _DECISIONS.format(
                           UNION SELECT x.id FROM taxonomy z JOIN taxon x ON x.taxonomy_id = z.id
                           AND x.source_key = substr(?2, instr(?2, ':') + 1))""",
 )
+_RETIRED: Final = """
+WITH RECURSIVE later (id, earlier) AS (
+    SELECT taxonomy_id, input_id FROM taxonomy_input WHERE taxonomy_id = ?1 AND role = 'previous'
+    UNION ALL SELECT i.taxonomy_id, i.input_id FROM later JOIN taxonomy_input i ON i.taxonomy_id = later.earlier
+    WHERE i.role = 'previous')
+SELECT y.name || '@' || y.version FROM later JOIN taxonomy_finding f ON f.taxonomy_id = later.id
+JOIN taxonomy y ON y.id = later.earlier WHERE f.kind = 'retired_id' AND f.subject = ?2"""
 
 
 def explain(db: Database, text: str, taxonomy: str | None) -> Explanation:
@@ -139,6 +146,12 @@ def explain(db: Database, text: str, taxonomy: str | None) -> Explanation:
         chosen = find(conn, taxonomy, None if taxonomy else "assembled")
         taxa = [_explained(conn, chosen, taxon) for taxon in _meant(conn, chosen, text)]
         left_out = [Decided(*row) for row in query(conn, _LEFT_OUT, (chosen.id, text))]
+        retired = scalar(conn, _RETIRED, (chosen.id, text))
+    if not taxa and not left_out and retired:
+        raise UsageError(
+            f"{chosen}: {text} is a retired id, which no taxon has any more",
+            hint=f"tol-db taxonomy explain {text} --taxonomy {retired}",
+        )
     if not taxa and not left_out:
         raise UsageError(
             f"{chosen}: no taxon is called {text!r} or has this id",

@@ -2,7 +2,7 @@
 
 Pure: what is read from files or the database comes as :class:`~tol_db.taxonomy.source.SourceTaxonomy`, what comes
 out is arrays. :mod:`tol_db.taxonomy.store` does both ends. The steps are those of Rees & Cranston 2017
-(Biodiversity Data Journal 5:e12581), docs/taxonomy.md names each rule.
+(Biodiversity Data Journal 5:e12581), docs/assembly.md names each rule.
 """
 
 from __future__ import annotations

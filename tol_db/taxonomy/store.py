@@ -19,7 +19,7 @@ from tol_db.taxonomy.assemble import Assembly
 from tol_db.taxonomy.decision import HOW
 from tol_db.taxonomy.ranks import rank_level, shown_rank
 from tol_db.taxonomy.source import SourceTaxonomy
-from tol_db.taxonomy.tree import NONE, Names, Synonyms, Tree
+from tol_db.taxonomy.tree import NONE, Ints, Names, Synonyms, Tree
 
 NOT_MATCHING: Final = frozenset(
     {"type material", "authority", "blast name", "in-part", "valid", "common name", "genbank common name"}
@@ -134,7 +134,10 @@ def sources_by_priority(conn: sa.Connection, named: Sequence[str] = ()) -> list[
 
 
 def load(conn: sa.Connection, taxonomy: Stored, names: Names) -> SourceTaxonomy:
-    """A taxonomy as a source of an assembly; rows in the order of their ids, which is that of their keys."""
+    """A taxonomy as a source of an assembly; rows in the order of their keys, whatever that of their ids.
+
+    An ingested taxonomy is stored by key, an assembled one in preorder.
+    """
     base, total = taxonomy.first, taxonomy.taxa
     keys: list[str] = []
     parent = np.empty(total, np.int32)
@@ -156,20 +159,51 @@ def load(conn: sa.Connection, taxonomy: Stored, names: Names) -> SourceTaxonomy:
             rank[at] = level
             bits[at] = flags.parse(words) if words else 0
         synonyms = _load_synonyms(conn, taxonomy, names)
+    tree, source_ids = Tree(parent, name, rank, bits, synonyms), _load_source_ids(conn, taxonomy)
     if any(one >= other for one, other in pairwise(keys)):
-        order = sorted(range(total), key=keys.__getitem__)
-        raise InputError(f"{taxonomy}: taxon {keys[order[0]]!r} is out of order", hint="read the taxonomy again")
+        order = np.array(sorted(range(total), key=keys.__getitem__), np.int32)
+        row = _by_key(tree, order)
+        keys = [keys[at] for at in order.tolist()]
+        source_ids = {int(row[at]): ids for at, ids in source_ids.items()}
     rules = frozenset(taxonomy.parameters.get("rules", ()))
     aliases = dict(query(conn, "SELECT alias, source_key FROM taxon_alias WHERE taxonomy_id = ?", (taxonomy.id,)))
+    rows = np.arange(total, dtype=np.int32)
     return SourceTaxonomy(
         taxonomy.name,
-        Tree(parent, name, rank, bits, synonyms),
-        np.arange(total, dtype=np.int32),
+        tree,
+        rows,
         keys,
         rules,
         aliases,
-        _load_source_ids(conn, taxonomy),
+        source_ids,
+        highest_retired=_highest_retired(conn, taxonomy),
     )
+
+
+def _by_key(tree: Tree, order: Ints) -> Ints:
+    """Put the nodes of a tree into an order. Returns the new number of each node."""
+    new = np.empty(len(order) + 1, np.int32)
+    new[order], new[-1] = np.arange(len(order), dtype=np.int32), NONE
+    tree.parent = new[tree.parent[order]]
+    tree.name, tree.rank, tree.flags = tree.name[order], tree.rank[order], tree.flags[order]
+    synonyms = tree.synonyms
+    synonyms.node = new[synonyms.node]
+    synonyms.row = synonyms.node.copy()
+    synonyms.keep(np.argsort(synonyms.node, kind="stable"))
+    return new[:-1]
+
+
+_RETIRED: Final = """
+WITH RECURSIVE earlier (id) AS (
+    SELECT ?1 UNION SELECT i.input_id FROM earlier e JOIN taxonomy_input i ON i.taxonomy_id = e.id
+    WHERE i.role = 'previous')
+SELECT max(CAST(f.subject AS INTEGER)) FROM earlier e JOIN taxonomy_finding f ON f.taxonomy_id = e.id
+WHERE f.kind = 'retired_id' AND f.subject NOT GLOB '*[^0-9]*'"""
+
+
+def _highest_retired(conn: sa.Connection, taxonomy: Stored) -> int:
+    """The highest number among the ids that it and the assemblies before it have retired."""
+    return int(scalar(conn, _RETIRED, (taxonomy.id,)) or 0) if taxonomy.kind == "assembled" else 0
 
 
 def _load_synonyms(conn: sa.Connection, taxonomy: Stored, names: Names) -> Synonyms:
