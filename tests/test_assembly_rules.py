@@ -300,6 +300,20 @@ def test_an_ambiguous_group_is_new() -> None:
     assert found.parent("two:Dus eus") == "Dus"
 
 
+def test_a_name_borne_by_very_many_is_told_by_its_parents_or_ambiguous() -> None:
+    some = ",".join(f"(thing||p{n})Genus{n}|genus" for n in range(150))
+    many = ",".join(f"heap||h{n}" for n in range(150))
+    newick = f"({some},(heap||inner,{many})Aidae|family)Insecta|class"
+    found = assembled(given("one", newick), given("two", newick.replace("heap||inner", "(x)heap||inner")))
+    assert all(found.same(f"one:p{n}", f"two:p{n}") for n in range(150))
+    decisions = [found.decision(f"two:h{n}") for n in range(150)]
+    assert {each.outcome for each in decisions if each} == {"ambiguous tip"}
+    inner = found.decision("two:inner")
+    assert inner is not None and (inner.outcome, inner.candidates) == ("new", ())
+    assert "too many" in (inner.detail or "")
+    assert found.ids[found.node["two:inner"]] == ["two:inner"]
+
+
 # ------------------------------------------------------------------ normalisation
 
 

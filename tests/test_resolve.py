@@ -63,7 +63,15 @@ def test_authors_years_subgenera_and_signs_are_no_part_of_a_name(text: str, name
     "text",
     [
         *("Parus sp.", "Parus cf. major", "Taraxacum sp. TL264-3", "Aus bus auct.", "Influenza A virus"),
-        *("", "?", "12", "Candidatus Liberibacter", "uncultured bacterium", "Bacillus 16S clone"),
+        *(
+            "",
+            "?",
+            "12",
+            "Candidatus Liberibacter",
+            "Parus CAERULEUS",
+            "uncultured bacterium",
+            "Bacillus 16S clone",
+        ),
     ],
 )
 def test_what_is_not_a_name_is_not_made_one(text: str) -> None:

@@ -14,7 +14,8 @@ from typing import Final
 import sqlalchemy as sa
 
 from tol_db.db.bulk import changes, insert_many, query
-from tol_db.taxonomy.lookup import NOT_FOR_MATCHING, DatabaseLookup, latest_assembled
+from tol_db.taxonomy.kinds import NOT_FOR_MATCHING
+from tol_db.taxonomy.lookup import DatabaseLookup, latest_assembled
 from tol_db.taxonomy.name_forms import canonical, gender_variants
 from tol_db.taxonomy.resolve import Match
 from tol_db.taxonomy.seven_ranks import is_high, species_of

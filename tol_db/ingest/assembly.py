@@ -16,6 +16,7 @@ from tol_db.errors import NameTaken, UsageError
 from tol_db.ingest.taxonomy import ingest_taxonomy
 from tol_db.taxonomy import curation, store
 from tol_db.taxonomy.assemble import Assembly, assemble
+from tol_db.taxonomy.load import load
 from tol_db.taxonomy.source import SourceTaxonomy
 from tol_db.taxonomy.store import Inputs, Stored
 from tol_db.taxonomy.tree import Names
@@ -108,10 +109,10 @@ def assemble_taxonomy(
         if not chosen:
             raise UsageError("no source taxonomy to assemble", hint="tol-db ingest taxonomy FORMAT PATH --name … ")
         earlier = store.stored(conn, previous_id) if previous_id is not None else None
-        loaded_previous = store.load(conn, earlier, names) if earlier else None
+        loaded_previous = load(conn, earlier, names) if earlier else None
         assembly = assemble(
             names,
-            store.load(conn, groups, names),
+            load(conn, groups, names),
             _loaded(conn, chosen, names, say),
             previous=loaded_previous,
             instructions=instructions,
@@ -135,7 +136,7 @@ def _loaded(
 ) -> Iterator[SourceTaxonomy]:
     for one in chosen:
         say(f"{one}: load {one.taxa:,} taxa")
-        yield store.load(conn, one, names)
+        yield load(conn, one, names)
 
 
 def _check_name(db: Database, name: str) -> None:

@@ -333,7 +333,7 @@ def _of_merge(source: SourceTaxonomy, step: _Step, new: Ints) -> Iterator[Decisi
             None,
             tuple(number for number in finish.remap(candidates, new) if number != NONE),
             int(new[left.spot]),
-            _NOT_TAKEN[left.reason],
+            _CROWDED if step.alignment.crowded[node] else _NOT_TAKEN[left.reason],
         )
 
 
@@ -342,6 +342,7 @@ _NOT_TAKEN = {
     "absorbed": "its parent has a child of an earlier source that this source does not know",
     "conflict": "its members have different parents in earlier sources",
 }
+_CROWDED = "its name is borne by too many, here and there, to look at them all"
 
 
 def _of_alignment(source: SourceTaxonomy, step: _Step, new: Ints) -> Iterator[Decision]:
@@ -349,6 +350,7 @@ def _of_alignment(source: SourceTaxonomy, step: _Step, new: Ints) -> Iterator[De
     alignment, merged = step.alignment, step.merged
     counts = np.bincount(alignment.pairs.node, minlength=len(source.tree))
     told = (counts > 1) | (alignment.answer == REFUSED) | (alignment.how == HOW_NUMBER["curation"])
+    told |= alignment.crowded
     for node in np.flatnonzero(told).tolist():
         if node in merged.left:
             continue
@@ -361,5 +363,5 @@ def _of_alignment(source: SourceTaxonomy, step: _Step, new: Ints) -> Iterator[De
             HOW[how] if how != NONE else None,
             tuple(number for number in candidates if number != NONE),
             int(new[merged.image[node]]),
-            "several candidates remain" if answer == AMBIGUOUS else None,
+            (_CROWDED if alignment.crowded[node] else "several candidates remain") if answer == AMBIGUOUS else None,
         )
