@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.assemblies import assembled, given, together
+from tests.assemblies import Given, assembled, given, rows_of, together
 from tol_db.taxonomy.curation import Instruction
 from tol_db.taxonomy.ranks import rank_level
 
@@ -276,6 +276,17 @@ def test_a_genus_never_becomes_a_major_group() -> None:
     found = assembled(one)
     assert found.parent("one:1") == "Bidae"
     assert not found.same("one:1", "one:2")
+
+
+def test_groups_of_a_source_that_has_them_twice_are_found_in_one_of_its_trees() -> None:
+    rows = [
+        *rows_of("(((a|species)Diptera|order|d)Insecta|class|i,m1,m2)Animalia|kingdom|r"),
+        *rows_of("(((b|species,c|species,e|species)Diptera|order|d2)Insecta|class|i2)Metazoa|kingdom|r2"),
+    ]
+    found = assembled(Given("one", rows))
+    assert found.parent("one:i") == "Animalia"
+    assert found.parent("one:d") == found.parent("one:d2") == "Insecta"
+    assert found.parent("one:i2") == "Metazoa"
 
 
 def test_an_ambiguous_tip_is_dropped_and_told_with_its_candidates() -> None:

@@ -248,6 +248,26 @@ def test_ids_go_on_from_a_version_whose_ids_are_not_in_the_order_of_its_tree(db:
         explain(db, "77", "cats")
 
 
+def test_ids_stay_where_a_major_group_stands_twice(db: Database, tmp_path: Path) -> None:
+    twice: list[Row] = [
+        ("1", "", "Animalia", "kingdom"),
+        ("2", "1", "Felidae", "family"),
+        ("3", "1", "Canidae", "family"),
+        ("4", "", "Metazoa", "kingdom"),
+        ("5", "4", "Ursidae", "family"),
+    ]
+    deeper: list[Row] = [
+        ("6", "", "Eukaryota", "domain"),
+        ("7", "6", "Opisthokonta", "no rank"),
+        ("8", "7", "Metazoa", "kingdom"),
+        ("9", "8", "Felidae", "family"),
+    ]
+    for priority, (name, rows) in enumerate((("a", twice), ("b", deeper)), 1):
+        ingest_taxonomy(db, "interim", write(tmp_path / name, rows), name=name, priority=priority)
+    assemble_taxonomy(db, "both")
+    assert assemble_taxonomy(db, "both", previous="both").unchanged
+
+
 def test_help_names_all_commands_of_a_group(tmp_path: Path) -> None:
     told = tol_db(tmp_path / "none.sqlite", "taxonomy", "--help")
     assert all(

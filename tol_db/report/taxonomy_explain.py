@@ -89,7 +89,8 @@ UNION SELECT t.id FROM taxon_alias a JOIN taxon t ON t.taxonomy_id = a.taxonomy_
 WHERE a.taxonomy_id = ?2 AND a.alias = ?1"""
 _BY_SOURCE: Final = """
 SELECT p.taxon_id FROM taxonomy_input i JOIN taxonomy y ON y.id = i.input_id
-JOIN taxon s ON s.taxonomy_id = y.id AND s.source_key = ?2
+JOIN taxon s ON s.taxonomy_id = y.id AND s.source_key IN (
+    SELECT ?2 UNION SELECT a.source_key FROM taxon_alias a WHERE a.taxonomy_id = y.id AND a.alias = ?2)
 JOIN taxon_provenance p ON p.source_taxon_id = s.id
 WHERE i.taxonomy_id = ?3 AND y.name = ?1 AND p.taxon_id BETWEEN ?4 AND ?5"""
 _UP: Final = """

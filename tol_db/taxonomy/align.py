@@ -78,7 +78,8 @@ def align(
     curated = curated or Curated()
     shape, target = source.shape(), workspace.shape()
     total = len(source.tree)
-    image = separation.found_in(source, shape, workspace)
+    of_groups = [pair for pair in shared_ids if pair[1] < workspace.separation]
+    image = separation.found_in(source, shape, workspace, of_groups)
     groups = image.copy()
     how = np.where(image != NONE, HOW_NUMBER["separation group"], NONE).astype(np.int32)
     for node, same in curated.same:
@@ -149,7 +150,7 @@ def _candidates(
     at, other, lost = _matching(named, _Handles(there_node, there_name, workspace.tree))
     crowded = np.zeros(len(tree), np.bool_)
     crowded[node[lost & own]] = True
-    with_id = np.array([pair for pair in shared_ids if image[pair[0]] == NONE], np.int32).reshape(-1, 2)
+    with_id = np.array([pair for pair in shared_ids if _is_free(pair, image, workspace)], np.int32).reshape(-1, 2)
     nothing = np.zeros(len(with_id), np.bool_)
     pairs = Pairs.of(
         np.concatenate([node[at], with_id[:, 0]]),
@@ -163,6 +164,11 @@ def _candidates(
     without[pairs.node] = False
     lone = np.flatnonzero(without)
     return pairs.joined(_by_gender(lone, source, names, there_node, there_name, curated)), crowded
+
+
+def _is_free(pair: tuple[int, int], image: Ints, workspace: Workspace) -> bool:
+    """Whether a shared id makes a pair: major groups are found, not chosen."""
+    return bool(image[pair[0]] == NONE and pair[1] >= workspace.separation)
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,11 +192,10 @@ def _finder(run: _Run) -> Callable[[str], int]:
     """Qualified id → node of the workspace; ids that a source has replaced are followed."""
     by_space: dict[str, tuple[SourceTaxonomy, Ints]] = {}
     for number, source in enumerate(run.sources):
-        if number:
-            rows = run.workspace.ids.source == number
-            node_of = np.full(len(source.keys), NONE, np.int32)
-            node_of[run.workspace.ids.row[rows]] = run.workspace.ids.node[rows]
-            by_space[source.idspace] = source, node_of
+        rows = run.workspace.ids.source == number
+        node_of = np.full(len(source.keys), NONE, np.int32)
+        node_of[run.workspace.ids.row[rows]] = run.workspace.ids.node[rows]
+        by_space[source.idspace] = source, node_of
 
     def find(qualified: str) -> int:
         idspace, _, key = qualified.partition(":")
