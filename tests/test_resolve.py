@@ -167,6 +167,13 @@ def test_a_domain_is_no_kingdom_and_a_kingdom_is_known_by_its_name() -> None:
         assert seven_ranks(_lineage(("life", "no rank"), (name, "clade"))).kingdom == "Plantae"
 
 
+def test_a_species_is_shown_as_its_taxonomy_spells_it() -> None:
+    rheum = _lineage(("Polygonaceae", "family"), ("Rheum", "genus"), ("Rheum østergaardi", "species"))
+    assert seven_ranks(rheum).as_tuple()[5:] == ("Rheum", "østergaardi")
+    assert seven_ranks(_lineage(("Mentha × piperita", "species"))).species == "piperita"
+    assert seven_ranks(_lineage(("Alternaria sp. JF-1", "species"))).species == "sp. jf-1"
+
+
 # ------------------------------------------------------------------ which taxon
 
 

@@ -129,8 +129,8 @@ def assemble(
         _add(run, source)
     _curate_result(run)
     finish.drop_unbacked(run.workspace)
-    for node in finish.join_roots(run.workspace):
-        run.findings.append(Finding("root", _some_id(run, node), "hung under the largest tree as unplaced"))
+    for one in _some_ids(run, finish.join_roots(run.workspace)):
+        run.findings.append(Finding("root", one, "hung under the largest tree as unplaced"))
     carried = _ids_of_previous(run, previous)
     say("order, flags")
     finish.sort_provenance(run.workspace)
@@ -291,17 +291,22 @@ def _curate_result(run: _Run) -> None:
                 workspace.ids.node[np.isin(workspace.ids.node, gone)] = editor.into
                 workspace.backed[editor.into] = True
             else:
-                lost = [_some_id(run, int(node)) for node in gone]
+                lost = _some_ids(run, gone.tolist())
                 run.findings += [Finding("pruned", one, f"{each.place}: {each.reason}") for one in lost]
 
 
-def _some_id(run: _Run, node: int) -> str:
-    """An id of a node, for people."""
-    ids = run.workspace.ids
-    for at in np.flatnonzero(ids.node == node):
-        source = run.sources[ids.source[at]]
-        return f"{source.idspace}:{source.keys[ids.row[at]]}"
-    return str(run.names.texts[run.workspace.tree.name[node]])
+def _some_ids(run: _Run, nodes: Sequence[int]) -> list[str]:
+    """An id of each node, for people; the name of what no source has."""
+    ids, tree = run.workspace.ids, run.workspace.tree
+    held, first = np.unique(ids.node, return_index=True) if nodes else (ids.node, ids.node)
+    told = []
+    for node, at in zip(nodes, np.searchsorted(held, nodes).tolist(), strict=True):
+        if at < len(held) and held[at] == node:
+            source, row = run.sources[ids.source[first[at]]], ids.row[first[at]]
+            told.append(f"{source.idspace}:{source.keys[row]}")
+        else:
+            told.append(run.names.texts[tree.name[node]])
+    return told
 
 
 # ------------------------------------------------------------------ what was decided
