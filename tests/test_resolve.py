@@ -24,6 +24,7 @@ from tests.taxonomies import HOMONYMS, add_taxonomy
 from tol_db.db.engine import Database, open_database
 from tol_db.errors import UsageError
 from tol_db.report.resolve import ResolvedName, queries_of, resolve_names
+from tol_db.report.taxonomy_explain import explain
 from tol_db.taxonomy import fuzzy, lookup
 from tol_db.taxonomy.lookup import DatabaseLookup, find_taxonomy
 from tol_db.taxonomy.name_forms import canonical, gender_variants, listed_forms
@@ -222,6 +223,15 @@ def test_a_homonym_without_context_is_ambiguous(homonyms: Database, name: str) -
     answer = ask(homonyms, name)
     assert (answer.state, answer.taxon) == ("ambiguous", None)
     assert len({candidate.kingdom for candidate in answer.candidates}) == 2
+
+
+def test_a_name_borne_by_thousands_is_ambiguous_at_once(db: Database) -> None:
+    many = "\n".join(f"  Aus{n}|genus\n    common name|species" for n in range(3000))
+    add_taxonomy(db.path, f"Metazoa|kingdom\n{many}")
+    answer = ask(db, "common name", kingdom="Animalia")
+    assert (answer.state, len(answer.candidates)) == ("ambiguous", 3000)
+    told = explain(db, "common name", None)
+    assert (len(told.taxa), told.more) == (100, 2900)
 
 
 @pytest.mark.parametrize(

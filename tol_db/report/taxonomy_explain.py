@@ -72,12 +72,22 @@ class Explained:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The taxa that a name or an id means, and source taxa of that name that are no taxa of the result."""
+    """The taxa that a name or an id means, and source taxa of that name that are no taxa of the result.
+
+    Attributes:
+        taxa, left_out: the first :data:`AT_MOST` of them.
+        more: how many there are besides.
+    """
 
     taxonomy: str
     asked: str
     taxa: list[Explained]
     left_out: list[Decided]
+    more: int = 0
+
+
+AT_MOST: Final = 100
+"""Taxa of one name that are explained; some names are borne by thousands."""
 
 
 _BY_NAME: Final = """
@@ -145,7 +155,8 @@ def explain(db: Database, text: str, taxonomy: str | None) -> Explanation:
     """
     with db.read() as conn:
         chosen = find(conn, taxonomy, None if taxonomy else "assembled")
-        taxa = [_explained(conn, chosen, taxon) for taxon in _meant(conn, chosen, text)]
+        meant = _meant(conn, chosen, text)
+        taxa = [_explained(conn, chosen, taxon) for taxon in meant[:AT_MOST]]
         left_out = [Decided(*row) for row in query(conn, _LEFT_OUT, (chosen.id, text))]
         retired = scalar(conn, _RETIRED, (chosen.id, text))
     if not taxa and not left_out and retired:
@@ -158,7 +169,8 @@ def explain(db: Database, text: str, taxonomy: str | None) -> Explanation:
             f"{chosen}: no taxon is called {text!r} or has this id",
             hint="`tol-db taxonomy resolve` tries other spellings",
         )
-    return Explanation(str(chosen), text, taxa, left_out)
+    more = len(meant) - len(taxa) + len(left_out[AT_MOST:])
+    return Explanation(str(chosen), text, taxa, left_out[:AT_MOST], more)
 
 
 def lineage(db: Database, text: str, taxonomy: str | None) -> list[Explained]:
@@ -215,6 +227,8 @@ def explanation_text(found: Explanation) -> str:
     parts = [_taxon_text(taxon) for taxon in found.taxa]
     if found.left_out:
         parts.append("not in the result:\n" + indented("\n".join(map(_decision_text, found.left_out))))
+    if found.more:
+        parts.append(f"and {found.more:,} more")
     return "\n\n".join(parts)
 
 
