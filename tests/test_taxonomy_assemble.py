@@ -268,6 +268,13 @@ def test_ids_stay_where_a_major_group_stands_twice(db: Database, tmp_path: Path)
     assert assemble_taxonomy(db, "both", previous="both").unchanged
 
 
+def test_a_separation_tree_holds_major_groups_only(two: Database, tmp_path: Path) -> None:
+    kids: list[Row] = [(str(n), "0", f"Aus{n}", "genus") for n in range(1, 2001)]
+    folder = write(tmp_path / "large", [("0", "", "life", "no rank"), *kids])
+    with pytest.raises(UsageError, match="2,001 nodes is not one of major groups"):
+        assemble_taxonomy(two, "both", separation=folder)
+
+
 def test_help_names_all_commands_of_a_group(tmp_path: Path) -> None:
     told = tol_db(tmp_path / "none.sqlite", "taxonomy", "--help")
     assert all(

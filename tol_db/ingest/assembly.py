@@ -25,6 +25,9 @@ from tol_db.taxonomy.workspace import SEPARATION
 SEPARATION_TREE: Final = Path(__file__).resolve().parents[1] / "taxonomy" / "separation_tree"
 """The separation tree that comes with tol-db."""
 
+_MANY_GROUPS: Final = 2_000
+"""Each group is held against each other."""
+
 
 @dataclass(frozen=True, slots=True)
 class AssembledResult:
@@ -105,6 +108,11 @@ def assemble_taxonomy(
     names = Names()
     with db.read() as conn:
         groups = store.stored(conn, separation_id)
+        if groups.taxa > _MANY_GROUPS:
+            raise UsageError(
+                f"{folder}: a tree of {groups.taxa:,} nodes is not one of major groups",
+                hint=f"name some dozens, {_MANY_GROUPS:,} at most, that keep homonyms apart",
+            )
         chosen = [one for one in store.sources_by_priority(conn, sources) if one.name != SEPARATION]
         if not chosen:
             raise UsageError("no source taxonomy to assemble", hint="tol-db ingest taxonomy FORMAT PATH --name … ")
