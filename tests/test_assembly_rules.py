@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.assemblies import assembled, given, together
+from tests.assemblies import Given, assembled, given, rows_of, together
 from tol_db.taxonomy.curation import Instruction
 from tol_db.taxonomy.ranks import rank_level
 
@@ -296,6 +296,17 @@ def test_a_genus_never_becomes_a_major_group() -> None:
     assert not found.same("one:1", "one:2")
 
 
+def test_groups_of_a_source_that_has_them_twice_are_found_in_one_of_its_trees() -> None:
+    rows = [
+        *rows_of("(((a|species)Diptera|order|d)Insecta|class|i,m1,m2)Animalia|kingdom|r"),
+        *rows_of("(((b|species,c|species,e|species)Diptera|order|d2)Insecta|class|i2)Metazoa|kingdom|r2"),
+    ]
+    found = assembled(Given("one", rows))
+    assert found.parent("one:i") == "Animalia"
+    assert found.parent("one:d") == found.parent("one:d2") == "Insecta"
+    assert found.parent("one:i2") == "Metazoa"
+
+
 def test_an_ambiguous_tip_is_dropped_and_told_with_its_candidates() -> None:
     one = given(
         "one",
@@ -316,6 +327,20 @@ def test_an_ambiguous_group_is_new() -> None:
     found = assembled(one, given("two", "(((Dus eus|species)Dus|genus|3)Cidae|family)Insecta|class"))
     assert found.ids[found.node["two:3"]] == ["two:3"]
     assert found.parent("two:Dus eus") == "Dus"
+
+
+def test_a_name_borne_by_very_many_is_told_by_its_parents_or_ambiguous() -> None:
+    some = ",".join(f"(thing||p{n})Genus{n}|genus" for n in range(150))
+    many = ",".join(f"heap||h{n}" for n in range(150))
+    newick = f"({some},(heap||inner,{many})Aidae|family)Insecta|class"
+    found = assembled(given("one", newick), given("two", newick.replace("heap||inner", "(x)heap||inner")))
+    assert all(found.same(f"one:p{n}", f"two:p{n}") for n in range(150))
+    decisions = [found.decision(f"two:h{n}") for n in range(150)]
+    assert {each.outcome for each in decisions if each} == {"ambiguous tip"}
+    inner = found.decision("two:inner")
+    assert inner is not None and (inner.outcome, inner.candidates) == ("new", ())
+    assert "too many" in (inner.detail or "")
+    assert found.ids[found.node["two:inner"]] == ["two:inner"]
 
 
 # ------------------------------------------------------------------ normalisation

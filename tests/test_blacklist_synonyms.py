@@ -17,6 +17,7 @@ from tol_db.blacklist_names import refresh_blacklist_names
 from tol_db.db.engine import Database
 from tol_db.ingest.blacklist_file import BlacklistResult, ingest_blacklist
 from tol_db.relabel import label_by_taxonomy
+from tol_db.taxonomy.prune import prune
 
 RARE = "Animalia-Chordata-Mammalia-Perissodactyla-Equidae-Equus-zebra"
 
@@ -91,6 +92,17 @@ def test_an_image_stays_out_whatever_label_it_gets(db: Database, tmp_path: Path)
         taxon = connection.execute("SELECT id FROM taxon WHERE scientific_name = 'Lymantria dispar'").fetchone()[0]
         connection.execute("UPDATE label SET taxon_id = ? WHERE species = 'disparus'", (taxon,))
     assert rows(db, out) == [(3,)]
+
+
+def test_an_image_stays_out_when_the_taxonomy_that_labelled_it_has_gone(db: Database, tmp_path: Path) -> None:
+    taxonomy = add_taxonomy(db.path)
+    label_images(db, [("Animalia", "Hippotigris zebra"), ("Animalia", "Parus major")])
+    keep_out(db, tmp_path, "Hippotigris zebra")
+    label_by_taxonomy(db)
+    with db.staging() as conn:
+        prune(conn, taxonomy)
+        refresh_blacklist_names(conn)
+    assert names_out(db) == {"Animalia Hippotigris zebra", "Animalia Equus zebra"}
 
 
 def test_the_name_of_a_species_of_today_is_not_taken_for_an_old_name_of_another(

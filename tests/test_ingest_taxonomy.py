@@ -458,3 +458,14 @@ def test_an_earlier_assembly_keeps_its_sources_and_forwards(db: Database) -> Non
     metadata = SHARED_DATA / "corpora" / "dev" / "data" / "TreeOfLife-10M" / "metadata"
     assert read(db, "eol", metadata / "taxon.tab", "eol").nodes == 249
     assert read(db, "itis", metadata / "species_level_taxonomy_chains.csv", "itis").vernaculars == 15
+
+
+def test_of_several_taxonomies_in_one_folder_none_is_taken_unasked(db: Database, tmp_path: Path) -> None:
+    one = "uid\tparent_uid\tname\trank\n1\t\tlife\tno rank\n"
+    for name in ("a", "b"):
+        made(tmp_path / "all" / name, {"taxonomy.tsv": one})
+    with pytest.raises(InputError, match=r"several taxonomies in it: a/taxonomy\.tsv and b/taxonomy\.tsv"):
+        read(db, "interim", tmp_path / "all")
+    assert nothing_came(db)
+    made(tmp_path / "all", {"taxonomy.tsv": one})
+    assert read(db, "interim", tmp_path / "all").nodes == 1

@@ -24,6 +24,7 @@ from tests.taxonomies import HOMONYMS, add_taxonomy
 from tol_db.db.engine import Database, open_database
 from tol_db.errors import UsageError
 from tol_db.report.resolve import ResolvedName, queries_of, resolve_names
+from tol_db.report.taxonomy_explain import explain
 from tol_db.taxonomy import fuzzy, lookup
 from tol_db.taxonomy.lookup import DatabaseLookup, find_taxonomy
 from tol_db.taxonomy.name_forms import canonical, gender_variants, listed_forms
@@ -63,7 +64,15 @@ def test_authors_years_subgenera_and_signs_are_no_part_of_a_name(text: str, name
     "text",
     [
         *("Parus sp.", "Parus cf. major", "Taraxacum sp. TL264-3", "Aus bus auct.", "Influenza A virus"),
-        *("", "?", "12", "Candidatus Liberibacter", "uncultured bacterium", "Bacillus 16S clone"),
+        *(
+            "",
+            "?",
+            "12",
+            "Candidatus Liberibacter",
+            "Parus CAERULEUS",
+            "uncultured bacterium",
+            "Bacillus 16S clone",
+        ),
     ],
 )
 def test_what_is_not_a_name_is_not_made_one(text: str) -> None:
@@ -159,6 +168,13 @@ def test_a_domain_is_no_kingdom_and_a_kingdom_is_known_by_its_name() -> None:
         assert seven_ranks(_lineage(("life", "no rank"), (name, "clade"))).kingdom == "Plantae"
 
 
+def test_a_species_is_shown_as_its_taxonomy_spells_it() -> None:
+    rheum = _lineage(("Polygonaceae", "family"), ("Rheum", "genus"), ("Rheum østergaardi", "species"))
+    assert seven_ranks(rheum).as_tuple()[5:] == ("Rheum", "østergaardi")
+    assert seven_ranks(_lineage(("Mentha × piperita", "species"))).species == "piperita"
+    assert seven_ranks(_lineage(("Alternaria sp. JF-1", "species"))).species == "sp. jf-1"
+
+
 # ------------------------------------------------------------------ which taxon
 
 
@@ -207,6 +223,15 @@ def test_a_homonym_without_context_is_ambiguous(homonyms: Database, name: str) -
     answer = ask(homonyms, name)
     assert (answer.state, answer.taxon) == ("ambiguous", None)
     assert len({candidate.kingdom for candidate in answer.candidates}) == 2
+
+
+def test_a_name_borne_by_thousands_is_ambiguous_at_once(db: Database) -> None:
+    many = "\n".join(f"  Aus{n}|genus\n    common name|species" for n in range(3000))
+    add_taxonomy(db.path, f"Metazoa|kingdom\n{many}")
+    answer = ask(db, "common name", kingdom="Animalia")
+    assert (answer.state, len(answer.candidates)) == ("ambiguous", 3000)
+    told = explain(db, "common name", None)
+    assert (len(told.taxa), told.more) == (100, 2900)
 
 
 @pytest.mark.parametrize(

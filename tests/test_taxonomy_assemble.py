@@ -245,6 +245,62 @@ def test_ids_of_two_digits_go_on_too(db: Database, tmp_path: Path) -> None:
     assert first == second
 
 
+def test_ids_go_on_from_a_version_whose_ids_are_not_in_the_order_of_its_tree(db: Database, tmp_path: Path) -> None:
+    cats: list[Row] = [
+        ("9", "", "Felidae", "family"),
+        ("10", "9", "Felis", "genus"),
+        ("2", "10", "Felis catus", "species"),
+    ]
+    source = write(tmp_path / "a", cats, [("2", "Felis domesticus")])
+    old = write(tmp_path / "old", [*cats, ("77", "10", "Felis gone", "species")])
+    ingest_taxonomy(db, "interim", source, name="a", priority=1)
+    assemble_taxonomy(db, "cats", previous=str(old))
+    assert assemble_taxonomy(db, "cats", previous="cats").unchanged
+    ingest_taxonomy(
+        db, "interim", write(tmp_path / "b", [("50", "", "Felis margarita", "species")]), name="b", priority=2
+    )
+    assemble_taxonomy(db, "cats", previous="cats")
+    newest = "SELECT scientific_name, source_key FROM taxon WHERE taxonomy_id = (SELECT max(id) FROM taxonomy)"
+    # 77 was given up by the version before, and is not given again
+    assert dict(rows_of(db, newest)) == {"Felidae": "9", "Felis": "10", "Felis catus": "2", "Felis margarita": "78"}
+    with pytest.raises(UsageError, match="77 is a retired id"):
+        explain(db, "77", "cats")
+
+
+def test_ids_stay_where_a_major_group_stands_twice(db: Database, tmp_path: Path) -> None:
+    twice: list[Row] = [
+        ("1", "", "Animalia", "kingdom"),
+        ("2", "1", "Felidae", "family"),
+        ("3", "1", "Canidae", "family"),
+        ("4", "", "Metazoa", "kingdom"),
+        ("5", "4", "Ursidae", "family"),
+    ]
+    deeper: list[Row] = [
+        ("6", "", "Eukaryota", "domain"),
+        ("7", "6", "Opisthokonta", "no rank"),
+        ("8", "7", "Metazoa", "kingdom"),
+        ("9", "8", "Felidae", "family"),
+    ]
+    for priority, (name, rows) in enumerate((("a", twice), ("b", deeper)), 1):
+        ingest_taxonomy(db, "interim", write(tmp_path / name, rows), name=name, priority=priority)
+    assemble_taxonomy(db, "both")
+    assert assemble_taxonomy(db, "both", previous="both").unchanged
+
+
+def test_a_separation_tree_holds_major_groups_only(two: Database, tmp_path: Path) -> None:
+    kids: list[Row] = [(str(n), "0", f"Aus{n}", "genus") for n in range(1, 2001)]
+    folder = write(tmp_path / "large", [("0", "", "life", "no rank"), *kids])
+    with pytest.raises(UsageError, match="2,001 nodes is not one of major groups"):
+        assemble_taxonomy(two, "both", separation=folder)
+
+
+def test_help_names_all_commands_of_a_group(tmp_path: Path) -> None:
+    told = tol_db(tmp_path / "none.sqlite", "taxonomy", "--help")
+    assert all(
+        f"\n  {name} " in told.stdout for name in ("assemble", "export", "list", "prune", "resolve", "explain")
+    )
+
+
 def test_curation_is_applied_and_what_meets_nothing_is_reported(two: Database, tmp_path: Path) -> None:
     file = tmp_path / "mend.tsv"
     lines = [

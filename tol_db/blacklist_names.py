@@ -13,8 +13,9 @@ from typing import Final
 
 import sqlalchemy as sa
 
-from tol_db.db.bulk import changes, insert_many, query
-from tol_db.taxonomy.lookup import NOT_FOR_MATCHING, DatabaseLookup, latest_assembled
+from tol_db.db.bulk import changes, insert_many, query, scalar
+from tol_db.taxonomy.kinds import NOT_FOR_MATCHING
+from tol_db.taxonomy.lookup import DatabaseLookup, latest_assembled
 from tol_db.taxonomy.name_forms import canonical, gender_variants
 from tol_db.taxonomy.resolve import Match
 from tol_db.taxonomy.seven_ranks import is_high, species_of
@@ -37,6 +38,21 @@ SELECT scientific_name FROM taxon WHERE id = ?1
 UNION
 SELECT name FROM synonym WHERE taxon_id = ?1
   AND kind NOT IN ({", ".join(repr(kind) for kind in NOT_FOR_MATCHING)})"""  # noqa: S608
+
+# one pass over the images, where a taxonomy labelled any
+_GIVEN: Final = """
+INSERT INTO blacklist_name (entry_id, genus, species, kingdom)
+SELECT e.id, n.genus, n.species, n.kingdom
+FROM (SELECT DISTINCT published_label_id, label_id FROM image WHERE published_label_id IS NOT NULL) AS i
+JOIN label p ON p.id = i.published_label_id
+JOIN label n ON n.id = i.label_id
+JOIN blacklist_entry e ON e.genus = p.genus AND e.species = p.species
+WHERE e.kind = 'taxon' AND n.species <> '' AND (n.genus, n.species) <> (p.genus, p.species)
+  AND (coalesce(e.kingdom, '') = '' OR p.kingdom = '' OR e.kingdom = p.kingdom)
+  AND NOT EXISTS (SELECT 1 FROM blacklist_taxon t WHERE t.entry_id = e.id)
+ON CONFLICT DO NOTHING"""
+"""What images of a listed species are labelled now, where the latest taxonomy does not know the entry: another one
+labelled them, which may have been removed since."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +79,13 @@ def refresh_blacklist_names(conn: sa.Connection) -> int:
     for table in ("blacklist_name", "blacklist_taxon"):
         changes(conn, f"DELETE FROM {table}")  # noqa: S608  two constants
     taxonomy = latest_assembled(conn)
-    if taxonomy is None:
-        return 0
-    lookup = DatabaseLookup(conn, taxonomy)
+    known = 0 if taxonomy is None else _look_up(conn, DatabaseLookup(conn, taxonomy))
+    if scalar(conn, "SELECT EXISTS (SELECT 1 FROM label WHERE resolution = 'resolved')"):
+        changes(conn, _GIVEN)
+    return known
+
+
+def _look_up(conn: sa.Connection, lookup: DatabaseLookup) -> int:
     last = known = 0
     while entries := [_Entry(*row) for row in query(conn, _ENTRIES, (last, _AT_A_TIME))]:
         last = entries[-1].id

@@ -38,7 +38,7 @@ class LazyGroup(click.Group):
         self.lazy = dict(lazy)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [*super().list_commands(ctx), *self.lazy]
+        return [*self.commands, *self.lazy]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.lazy:
@@ -63,9 +63,9 @@ class LazyGroup(click.Group):
         raise UsageError(f"no command {name!r}", hint=mistyped.command(self, ctx, name))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        own = [(name, command.get_short_help_str()) for name, command in self.commands.items()]
+        rows = [(name, command.get_short_help_str(80)) for name, command in self.commands.items()]
         with formatter.section("Commands"):
-            formatter.write_dl([*own, *((name, text) for name, (_, text) in self.lazy.items())])
+            formatter.write_dl(rows + [(name, text) for name, (_, text) in self.lazy.items()])
 
 
 _NAMED = ("--dataset", "--split", "--blacklist", "--recipe")

@@ -32,7 +32,7 @@ def taxonomy() -> None:
     """
 
 
-@taxonomy.command()
+@taxonomy.command(short_help="Make one taxonomy of the sources.")
 @click.argument("name")
 @click.option(
     "--source",
@@ -51,7 +51,7 @@ def taxonomy() -> None:
     "curated",
     multiple=True,
     type=click.Path(path_type=Path, dir_okay=False),
-    help="A file of instructions; repeat.  docs/taxonomy.md tells its form.",
+    help="A file of instructions; repeat.  docs/assembly.md tells its form.",
 )
 @click.option("--json", "json_", is_flag=True, help="JSON instead of text.")
 @db_settings
@@ -89,7 +89,7 @@ def assemble(
     click.echo(as_json(result) if json_ else "\n".join(result.describe()))
 
 
-@taxonomy.command()
+@taxonomy.command(short_help="Write a taxonomy in interim format.")
 @click.argument("name")
 @click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
 @click.option(
@@ -112,7 +112,7 @@ def export(settings: Settings, name: str, folder: Path, format_: str) -> None:
     )
 
 
-@taxonomy.command("list")
+@taxonomy.command("list", short_help="The taxonomies of the database.")
 @click.option("--json", "json_", is_flag=True, help="JSON instead of text.")
 @db_settings
 def list_(settings: Settings, json_: bool) -> None:
@@ -138,7 +138,7 @@ def list_(settings: Settings, json_: bool) -> None:
     )
 
 
-@taxonomy.command()
+@taxonomy.command(short_help="Remove old versions.")
 @click.argument("name", metavar="NAME[@VERSION]")
 @click.option(
     "--keep",

@@ -97,7 +97,8 @@ def _queries(names: tuple[str, ...], file: Path | None, context: tuple[str, ...]
 def _pair(text: str) -> tuple[str, str]:
     rank, _, name = text.partition("=")
     if rank not in RANKS[:-1] or not name.strip():
-        raise UsageError(f"--context {text!r}", hint=f"such as kingdom=Plantae; ranks: {', '.join(RANKS[:-1])}")
+        ranks = ", ".join(RANKS[:-1])
+        raise UsageError(f"--context {text!r} is no RANK=NAME", hint=f"such as kingdom=Plantae; ranks: {ranks}")
     return rank, name.strip()
 
 

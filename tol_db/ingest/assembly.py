@@ -16,6 +16,7 @@ from tol_db.errors import NameTaken, UsageError
 from tol_db.ingest.taxonomy import ingest_taxonomy
 from tol_db.taxonomy import curation, store
 from tol_db.taxonomy.assemble import Assembly, assemble
+from tol_db.taxonomy.load import load
 from tol_db.taxonomy.source import SourceTaxonomy
 from tol_db.taxonomy.store import Inputs, Stored
 from tol_db.taxonomy.tree import Names
@@ -23,6 +24,9 @@ from tol_db.taxonomy.workspace import SEPARATION
 
 SEPARATION_TREE: Final = Path(__file__).resolve().parents[1] / "taxonomy" / "separation_tree"
 """The separation tree that comes with tol-db."""
+
+_MANY_GROUPS: Final = 2_000
+"""Each group is held against each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +108,19 @@ def assemble_taxonomy(
     names = Names()
     with db.read() as conn:
         groups = store.stored(conn, separation_id)
+        if groups.taxa > _MANY_GROUPS:
+            raise UsageError(
+                f"{folder}: a tree of {groups.taxa:,} nodes is not one of major groups",
+                hint=f"name some dozens, {_MANY_GROUPS:,} at most, that keep homonyms apart",
+            )
         chosen = [one for one in store.sources_by_priority(conn, sources) if one.name != SEPARATION]
         if not chosen:
             raise UsageError("no source taxonomy to assemble", hint="tol-db ingest taxonomy FORMAT PATH --name … ")
         earlier = store.stored(conn, previous_id) if previous_id is not None else None
-        loaded_previous = store.load(conn, earlier, names) if earlier else None
+        loaded_previous = load(conn, earlier, names) if earlier else None
         assembly = assemble(
             names,
-            store.load(conn, groups, names),
+            load(conn, groups, names),
             _loaded(conn, chosen, names, say),
             previous=loaded_previous,
             instructions=instructions,
@@ -135,7 +144,7 @@ def _loaded(
 ) -> Iterator[SourceTaxonomy]:
     for one in chosen:
         say(f"{one}: load {one.taxa:,} taxa")
-        yield store.load(conn, one, names)
+        yield load(conn, one, names)
 
 
 def _check_name(db: Database, name: str) -> None:

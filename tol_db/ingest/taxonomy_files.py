@@ -19,6 +19,7 @@ from tol_db.errors import CannotWrite, InputError, InputMissing
 from tol_db.ingest.files import is_stored, require_file, sha256_of
 from tol_db.ingest.text_files import TextInput
 from tol_db.taxonomy.formats import Format
+from tol_db.taxonomy.formats.rows import base_name
 
 _DAMAGE: Final = (zipfile.BadZipFile, zlib.error, EOFError, gzip.BadGzipFile, tarfile.TarError, NotImplementedError)
 _SMALL: Final = 16 << 20
@@ -152,6 +153,13 @@ def _wanted(path: Path, format_: Format, names: list[str]) -> list[str]:
     if not wanted:
         has = ", ".join(sorted(names)[:8]) or "nothing"
         raise InputError(f"{path}: nothing of format {format_.name} in it", hint=f"it holds {has}")
+    for base in sorted({base_name(name) for name in wanted}):
+        same = sorted((name.count("/"), name) for name in wanted if base_name(name) == base)
+        if len(same) > 1 and same[0][0] == same[1][0]:
+            raise InputError(
+                f"{path}: several taxonomies in it: {same[0][1]} and {same[1][1]}",
+                hint="name the folder of one of them; nothing was ingested",
+            )
     return wanted
 
 

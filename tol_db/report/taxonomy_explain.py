@@ -72,12 +72,22 @@ class Explained:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The taxa that a name or an id means, and source taxa of that name that are no taxa of the result."""
+    """The taxa that a name or an id means, and source taxa of that name that are no taxa of the result.
+
+    Attributes:
+        taxa, left_out: the first :data:`AT_MOST` of them.
+        more: how many there are besides.
+    """
 
     taxonomy: str
     asked: str
     taxa: list[Explained]
     left_out: list[Decided]
+    more: int = 0
+
+
+AT_MOST: Final = 100
+"""Taxa of one name that are explained; some names are borne by thousands."""
 
 
 _BY_NAME: Final = """
@@ -89,7 +99,8 @@ UNION SELECT t.id FROM taxon_alias a JOIN taxon t ON t.taxonomy_id = a.taxonomy_
 WHERE a.taxonomy_id = ?2 AND a.alias = ?1"""
 _BY_SOURCE: Final = """
 SELECT p.taxon_id FROM taxonomy_input i JOIN taxonomy y ON y.id = i.input_id
-JOIN taxon s ON s.taxonomy_id = y.id AND s.source_key = ?2
+JOIN taxon s ON s.taxonomy_id = y.id AND s.source_key IN (
+    SELECT ?2 UNION SELECT a.source_key FROM taxon_alias a WHERE a.taxonomy_id = y.id AND a.alias = ?2)
 JOIN taxon_provenance p ON p.source_taxon_id = s.id
 WHERE i.taxonomy_id = ?3 AND y.name = ?1 AND p.taxon_id BETWEEN ?4 AND ?5"""
 _UP: Final = """
@@ -124,6 +135,13 @@ _LEFT_OUT: Final = _DECISIONS.format(
                           UNION SELECT x.id FROM taxonomy z JOIN taxon x ON x.taxonomy_id = z.id
                           AND x.source_key = substr(?2, instr(?2, ':') + 1))""",
 )
+_RETIRED: Final = """
+WITH RECURSIVE later (id, earlier) AS (
+    SELECT taxonomy_id, input_id FROM taxonomy_input WHERE taxonomy_id = ?1 AND role = 'previous'
+    UNION ALL SELECT i.taxonomy_id, i.input_id FROM later JOIN taxonomy_input i ON i.taxonomy_id = later.earlier
+    WHERE i.role = 'previous')
+SELECT y.name || '@' || y.version FROM later JOIN taxonomy_finding f ON f.taxonomy_id = later.id
+JOIN taxonomy y ON y.id = later.earlier WHERE f.kind = 'retired_id' AND f.subject = ?2"""
 
 
 def explain(db: Database, text: str, taxonomy: str | None) -> Explanation:
@@ -137,14 +155,22 @@ def explain(db: Database, text: str, taxonomy: str | None) -> Explanation:
     """
     with db.read() as conn:
         chosen = find(conn, taxonomy, None if taxonomy else "assembled")
-        taxa = [_explained(conn, chosen, taxon) for taxon in _meant(conn, chosen, text)]
+        meant = _meant(conn, chosen, text)
+        taxa = [_explained(conn, chosen, taxon) for taxon in meant[:AT_MOST]]
         left_out = [Decided(*row) for row in query(conn, _LEFT_OUT, (chosen.id, text))]
+        retired = scalar(conn, _RETIRED, (chosen.id, text))
+    if not taxa and not left_out and retired:
+        raise UsageError(
+            f"{chosen}: {text} is a retired id, which no taxon has any more",
+            hint=f"tol-db taxonomy explain {text} --taxonomy {retired}",
+        )
     if not taxa and not left_out:
         raise UsageError(
             f"{chosen}: no taxon is called {text!r} or has this id",
             hint="`tol-db taxonomy resolve` tries other spellings",
         )
-    return Explanation(str(chosen), text, taxa, left_out)
+    more = len(meant) - len(taxa) + len(left_out[AT_MOST:])
+    return Explanation(str(chosen), text, taxa, left_out[:AT_MOST], more)
 
 
 def lineage(db: Database, text: str, taxonomy: str | None) -> list[Explained]:
@@ -201,6 +227,8 @@ def explanation_text(found: Explanation) -> str:
     parts = [_taxon_text(taxon) for taxon in found.taxa]
     if found.left_out:
         parts.append("not in the result:\n" + indented("\n".join(map(_decision_text, found.left_out))))
+    if found.more:
+        parts.append(f"and {found.more:,} more")
     return "\n\n".join(parts)
 
 

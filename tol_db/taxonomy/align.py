@@ -12,15 +12,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 
 from tol_db.taxonomy import heuristics, separation
-from tol_db.taxonomy.decision import ALIGNED, HOW_NUMBER, NEW
+from tol_db.taxonomy.decision import ALIGNED, AMBIGUOUS, HOW_NUMBER, NEW
 from tol_db.taxonomy.heuristics import GENDERS, Pairs, Side
 from tol_db.taxonomy.source import SourceTaxonomy
-from tol_db.taxonomy.tree import NONE, Ints, Longs, Mask, Names, Shape
+from tol_db.taxonomy.tree import NONE, Ints, Longs, Mask, Names, Shape, Tree
 from tol_db.taxonomy.workspace import Workspace
+
+_CROWD: Final = 10_000
+"""Pairs that one name may make. Nothing tells which of 500 nodes here is which of 500 there that bear one name, but
+they make a quarter of a million pairs."""
 
 
 @dataclass(slots=True)
@@ -32,12 +37,14 @@ class Alignment:
         answer: ``NEW``, ``ALIGNED``, ``REFUSED`` or ``AMBIGUOUS``.
         how: what decided or refused, index into :data:`~tol_db.taxonomy.decision.HOW`.
         pairs: all candidates that there were.
+        crowded: whether so many have a node's name, on both sides, that nothing was asked: it is ambiguous.
     """
 
     image: Ints
     answer: Ints
     how: Ints
     pairs: Pairs
+    crowded: Mask
 
     def candidates(self, node: int) -> list[int]:
         """The candidates of a node, ascending."""
@@ -71,12 +78,13 @@ def align(
     curated = curated or Curated()
     shape, target = source.shape(), workspace.shape()
     total = len(source.tree)
-    image = separation.found_in(source, shape, workspace)
+    of_groups = [pair for pair in shared_ids if pair[1] < workspace.separation]
+    image = separation.found_in(source, shape, workspace, of_groups)
     groups = image.copy()
     how = np.where(image != NONE, HOW_NUMBER["separation group"], NONE).astype(np.int32)
     for node, same in curated.same:
         image[node], how[node] = same, HOW_NUMBER["curation"]
-    pairs = _candidates(source, workspace, names, image, shared_ids, curated)
+    pairs, crowded = _candidates(source, workspace, names, image, shared_ids, curated)
     here = Side(source.tree, shape, separation.divisions(source, shape, groups), groups != NONE)
     there_is_group = np.arange(len(workspace.tree)) < workspace.separation
     there = Side(workspace.tree, target, workspace.division(target), there_is_group)
@@ -87,7 +95,8 @@ def align(
         assess = heuristics.Assessment(here, there, workspace.disjoint, names, kept.joined(more))
     pairs = assess.pairs
 
-    answer = np.where(image != NONE, ALIGNED, NEW).astype(np.int32)
+    crowded[pairs.node] = False
+    answer = np.where(image != NONE, ALIGNED, np.where(crowded, AMBIGUOUS, NEW)).astype(np.int32)
     settled = image != NONE
     alone = assess.choose(np.arange(len(pairs)), overlap=None)
     first, below = _first_pass(source.tree.parent, shape, settled, alone.answer_of(total) == ALIGNED)
@@ -96,7 +105,7 @@ def align(
     rest = np.flatnonzero(below[pairs.node] & ~settled[pairs.node])
     assess.choose(rest, overlap=overlap).enter(image, answer, how, where=below & ~settled)
     _name_gender(how, answer, pairs)
-    return Alignment(image, answer, how, pairs)
+    return Alignment(image, answer, how, pairs, crowded)
 
 
 def _first_pass(parent: Ints, shape: Shape, settled: Mask, would: Mask) -> tuple[Mask, Mask]:
@@ -123,8 +132,12 @@ def _candidates(
     image: Ints,
     shared_ids: Sequence[tuple[int, int]],
     curated: Curated,
-) -> Pairs:
-    """All pairs that share a name string (primary or synonym) or an id; lone binomials under other genders, too."""
+) -> tuple[Pairs, Mask]:
+    """All pairs that share a name string (primary or synonym) or an id; lone binomials under other genders, too.
+
+    Returns:
+        The pairs, and which nodes have a name that is borne too often to make any.
+    """
     tree = source.tree
     there_node, there_name = _ordered_handles(workspace)
     rows = tree.synonyms.matching
@@ -133,8 +146,11 @@ def _candidates(
     own = np.arange(len(node)) < len(tree)
     free = image[node] == NONE
     node, name, own = node[free], name[free], own[free]
-    at, other = _join(name, there_name)
-    with_id = np.array([pair for pair in shared_ids if image[pair[0]] == NONE], np.int32).reshape(-1, 2)
+    named = _Handles(node, name, tree)
+    at, other, lost = _matching(named, _Handles(there_node, there_name, workspace.tree))
+    crowded = np.zeros(len(tree), np.bool_)
+    crowded[node[lost & own]] = True
+    with_id = np.array([pair for pair in shared_ids if _is_free(pair, image, workspace)], np.int32).reshape(-1, 2)
     nothing = np.zeros(len(with_id), np.bool_)
     pairs = Pairs.of(
         np.concatenate([node[at], with_id[:, 0]]),
@@ -147,7 +163,61 @@ def _candidates(
     without = image == NONE
     without[pairs.node] = False
     lone = np.flatnonzero(without)
-    return pairs.joined(_by_gender(lone, source, names, there_node, there_name, curated))
+    return pairs.joined(_by_gender(lone, source, names, there_node, there_name, curated)), crowded
+
+
+def _is_free(pair: tuple[int, int], image: Ints, workspace: Workspace) -> bool:
+    """Whether a shared id makes a pair: major groups are found, not chosen."""
+    return bool(image[pair[0]] == NONE and pair[1] >= workspace.separation)
+
+
+@dataclass(frozen=True, slots=True)
+class _Handles:
+    """Names by which nodes of a tree are met: one row each."""
+
+    node: Ints
+    name: Ints
+    tree: Tree
+
+    def under_parents(self, rows: Mask | Longs) -> Longs:
+        """One number for the name and that of the parent, of some rows."""
+        parent = self.tree.parent[self.node[rows]]
+        above = np.where(parent == NONE, NONE, self.tree.name[parent])
+        return (self.name[rows].astype(np.int64) << 32) | (above.astype(np.int64) + 1)
+
+
+def _matching(ours: _Handles, theirs: _Handles) -> tuple[Longs, Longs, Mask]:
+    """Every (row of ours, row of theirs) of equal names; of a crowded name only those below parents of one name.
+
+    Args:
+        theirs: ascending by name.
+
+    Returns:
+        The pairs, and the rows of ours whose name is crowded even below its parent.
+    """
+    crowded = _crowded(ours.name, theirs.name)
+    plain = np.flatnonzero(~crowded)
+    at, other = _join(ours.name[plain], theirs.name)
+    at = plain[at]
+    if not crowded.any():
+        return at, other, crowded
+    rows = np.flatnonzero(crowded)
+    there = np.flatnonzero(np.isin(theirs.name, ours.name[rows]))
+    keys, there_keys = ours.under_parents(rows), theirs.under_parents(there)
+    order = np.argsort(there_keys, kind="stable")
+    still = _crowded(keys, there_keys[order])
+    told = np.flatnonzero(~still)
+    more, more_other = _join(keys[told], there_keys[order])
+    crowded[rows[told]] = False
+    return np.r_[at, rows[told[more]]], np.r_[other, there[order[more_other]]], crowded
+
+
+def _crowded(wanted: Ints | Longs, ordered: Ints | Longs) -> Mask:
+    """Of each value of ``wanted``: whether it makes more pairs than can be looked at; ``ordered`` ascends."""
+    there = np.searchsorted(ordered, wanted, "right") - np.searchsorted(ordered, wanted, "left")
+    _, where, here = np.unique(wanted, return_inverse=True, return_counts=True)
+    crowded: Mask = here[where] * there > _CROWD
+    return crowded
 
 
 def _ordered_handles(workspace: Workspace) -> tuple[Ints, Ints]:
@@ -168,7 +238,7 @@ def _by_gender(
     return Pairs.of(variants[at], there_node[other], by_own_name=yes, by_id=~yes, by_gender=yes, without=without)
 
 
-def _join(wanted: Ints, ordered: Ints) -> tuple[Longs, Longs]:
+def _join(wanted: Ints | Longs, ordered: Ints | Longs) -> tuple[Longs, Longs]:
     """Every (index of ``wanted``, index of ``ordered``) with equal values; ``ordered`` ascends."""
     low, high = np.searchsorted(ordered, wanted, "left"), np.searchsorted(ordered, wanted, "right")
     counts = high - low

@@ -2,7 +2,7 @@
 
 Pure: what is read from files or the database comes as :class:`~tol_db.taxonomy.source.SourceTaxonomy`, what comes
 out is arrays. :mod:`tol_db.taxonomy.store` does both ends. The steps are those of Rees & Cranston 2017
-(Biodiversity Data Journal 5:e12581), docs/taxonomy.md names each rule.
+(Biodiversity Data Journal 5:e12581), docs/assembly.md names each rule.
 """
 
 from __future__ import annotations
@@ -129,8 +129,8 @@ def assemble(
         _add(run, source)
     _curate_result(run)
     finish.drop_unbacked(run.workspace)
-    for node in finish.join_roots(run.workspace):
-        run.findings.append(Finding("root", _some_id(run, node), "hung under the largest tree as unplaced"))
+    for one in _some_ids(run, finish.join_roots(run.workspace)):
+        run.findings.append(Finding("root", one, "hung under the largest tree as unplaced"))
     carried = _ids_of_previous(run, previous)
     say("order, flags")
     finish.sort_provenance(run.workspace)
@@ -192,11 +192,10 @@ def _finder(run: _Run) -> Callable[[str], int]:
     """Qualified id → node of the workspace; ids that a source has replaced are followed."""
     by_space: dict[str, tuple[SourceTaxonomy, Ints]] = {}
     for number, source in enumerate(run.sources):
-        if number:
-            rows = run.workspace.ids.source == number
-            node_of = np.full(len(source.keys), NONE, np.int32)
-            node_of[run.workspace.ids.row[rows]] = run.workspace.ids.node[rows]
-            by_space[source.idspace] = source, node_of
+        rows = run.workspace.ids.source == number
+        node_of = np.full(len(source.keys), NONE, np.int32)
+        node_of[run.workspace.ids.row[rows]] = run.workspace.ids.node[rows]
+        by_space[source.idspace] = source, node_of
 
     def find(qualified: str) -> int:
         idspace, _, key = qualified.partition(":")
@@ -292,17 +291,22 @@ def _curate_result(run: _Run) -> None:
                 workspace.ids.node[np.isin(workspace.ids.node, gone)] = editor.into
                 workspace.backed[editor.into] = True
             else:
-                lost = [_some_id(run, int(node)) for node in gone]
+                lost = _some_ids(run, gone.tolist())
                 run.findings += [Finding("pruned", one, f"{each.place}: {each.reason}") for one in lost]
 
 
-def _some_id(run: _Run, node: int) -> str:
-    """An id of a node, for people."""
-    ids = run.workspace.ids
-    for at in np.flatnonzero(ids.node == node):
-        source = run.sources[ids.source[at]]
-        return f"{source.idspace}:{source.keys[ids.row[at]]}"
-    return str(run.names.texts[run.workspace.tree.name[node]])
+def _some_ids(run: _Run, nodes: Sequence[int]) -> list[str]:
+    """An id of each node, for people; the name of what no source has."""
+    ids, tree = run.workspace.ids, run.workspace.tree
+    held, first = np.unique(ids.node, return_index=True) if nodes else (ids.node, ids.node)
+    told = []
+    for node, at in zip(nodes, np.searchsorted(held, nodes).tolist(), strict=True):
+        if at < len(held) and held[at] == node:
+            source, row = run.sources[ids.source[first[at]]], ids.row[first[at]]
+            told.append(f"{source.idspace}:{source.keys[row]}")
+        else:
+            told.append(run.names.texts[tree.name[node]])
+    return told
 
 
 # ------------------------------------------------------------------ what was decided
@@ -333,7 +337,7 @@ def _of_merge(source: SourceTaxonomy, step: _Step, new: Ints) -> Iterator[Decisi
             None,
             tuple(number for number in finish.remap(candidates, new) if number != NONE),
             int(new[left.spot]),
-            _NOT_TAKEN[left.reason],
+            _CROWDED if step.alignment.crowded[node] else _NOT_TAKEN[left.reason],
         )
 
 
@@ -342,6 +346,7 @@ _NOT_TAKEN = {
     "absorbed": "its parent has a child of an earlier source that this source does not know",
     "conflict": "its members have different parents in earlier sources",
 }
+_CROWDED = "its name is borne by too many, here and there, to look at them all"
 
 
 def _of_alignment(source: SourceTaxonomy, step: _Step, new: Ints) -> Iterator[Decision]:
@@ -349,6 +354,7 @@ def _of_alignment(source: SourceTaxonomy, step: _Step, new: Ints) -> Iterator[De
     alignment, merged = step.alignment, step.merged
     counts = np.bincount(alignment.pairs.node, minlength=len(source.tree))
     told = (counts > 1) | (alignment.answer == REFUSED) | (alignment.how == HOW_NUMBER["curation"])
+    told |= alignment.crowded
     for node in np.flatnonzero(told).tolist():
         if node in merged.left:
             continue
@@ -361,5 +367,5 @@ def _of_alignment(source: SourceTaxonomy, step: _Step, new: Ints) -> Iterator[De
             HOW[how] if how != NONE else None,
             tuple(number for number in candidates if number != NONE),
             int(new[merged.image[node]]),
-            "several candidates remain" if answer == AMBIGUOUS else None,
+            (_CROWDED if alignment.crowded[node] else "several candidates remain") if answer == AMBIGUOUS else None,
         )

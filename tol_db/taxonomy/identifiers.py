@@ -89,7 +89,7 @@ def _distribute(previous: SourceTaxonomy, image: list[int], how: list[int], resu
     folded = {previous.keys[row] for row in previous.left}
     result.retired += sorted(folded, key=_order)
     numbers = [int(key) for key in (*keys, *previous.aliases, *folded) if key.isascii() and key.isdigit()]
-    result.highest = max(numbers, default=0)
+    result.highest = max(previous.highest_retired, max(numbers, default=0))
 
 
 def _final(aliases: Mapping[str, str], key: str) -> str:

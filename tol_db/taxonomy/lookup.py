@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from tol_db.db.bulk import query, scalar
 from tol_db.errors import UsageError
+from tol_db.taxonomy.kinds import NOT_FOR_MATCHING
 from tol_db.taxonomy.resolve import Match, Place
 from tol_db.taxonomy.seven_ranks import NO_RANKS, Node, ranks_below
 
@@ -23,11 +24,6 @@ _AT_A_TIME: Final = 500
 _PLACES_KEPT: Final = 50_000
 _NODES_KEPT: Final = 200_000
 _MEANINGS_KEPT: Final = 100_000
-
-NOT_FOR_MATCHING: Final = (
-    *("authority", "blast name", "common name", "genbank common name", "in-part", "type material", "valid"),
-)
-"""Kinds of synonyms that are no names of their taxon, or not of it alone."""
 
 # the index on the name also holds the rowid, and the ids of one taxonomy are contiguous
 _ACCEPTED: Final = """

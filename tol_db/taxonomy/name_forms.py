@@ -8,13 +8,10 @@ like authorship, so that ``Influenza A virus`` does not become the genus *Influe
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from typing import Final
 
-_LETTERS: Final = str.maketrans(
-    {"ø": "o", "Ø": "O", "œ": "oe", "Œ": "Oe", "æ": "ae", "Æ": "Ae", "ł": "l", "Ł": "L"}
-)
+from tol_db.taxonomy.spelling import ascii_spelling
 
 _MARKERS: Final = {
     "subsp.": "subsp.",
@@ -83,14 +80,6 @@ def tidy(text: str) -> str:
     return " ".join(text.split())
 
 
-def plain(text: str) -> str:
-    """Letters without diacritics (NFD, marks dropped; ø, œ, æ, ł spelt out)."""
-    if text.isascii():
-        return text
-    parts = unicodedata.normalize("NFD", text.translate(_LETTERS))
-    return "".join(char for char in parts if not unicodedata.combining(char))
-
-
 def canonical(text: str) -> Canonical | None:
     """The name in a text that may also hold authors, years, a subgenus, a rank below the species.
 
@@ -102,7 +91,7 @@ def canonical(text: str) -> Canonical | None:
     >>> str(canonical("Parus (Cyanistes) caeruleus Linnaeus, 1758"))
     'Parus caeruleus'
     """
-    words = plain(tidy(text)).split(" ")
+    words = ascii_spelling(tidy(text)).split(" ")
     if len(words) > 1 and words[0] in _HYBRID:
         del words[0]
     first = words[0].lstrip("×").strip("[]")
@@ -111,6 +100,8 @@ def canonical(text: str) -> Canonical | None:
     rest = words[1:]
     if first.isupper() and all(not any(map(str.islower, word)) for word in rest):
         rest = [word.lower() if word.isalpha() else word for word in rest]
+    if len(rest) == 1 and rest[0].isalpha() and rest[0].isupper() and len(rest[0]) > 3:
+        return None  # "Parus CAERULEUS": an epithet or an author?
     if first.isupper() or first.islower():
         first = first.capitalize()
     elif not first[0].isupper() or not first[1:].islower():

@@ -8,7 +8,6 @@ with these rules, siblings of one name folded and flags by name and by rank.
 from __future__ import annotations
 
 import re
-import unicodedata
 from typing import Final
 
 import numpy as np
@@ -17,6 +16,7 @@ from tol_db.taxonomy import flags
 from tol_db.taxonomy.flags import BITS
 from tol_db.taxonomy.ranks import NO_RANK_LEVEL, rank_level
 from tol_db.taxonomy.source import LeftOut, SourceTaxonomy
+from tol_db.taxonomy.spelling import ascii_spelling, without_marks
 from tol_db.taxonomy.tree import NONE, Flags, Ints, Mask, Names, inherited
 
 SPELLING: Final = "spelling"
@@ -27,21 +27,6 @@ _CONTAINER: Final = re.compile(
     r"(^|\s)incertae[ _]sedis\b|^(unclassified|unassigned|unallocated|unplaced|mitosporic)(\s|$)"
     r"|\s(unclassified|unassigned|unallocated)$",
     re.IGNORECASE,
-)
-_LETTERS: Final = str.maketrans(
-    {
-        "ø": "o",
-        "Ø": "O",
-        "œ": "oe",
-        "Œ": "Oe",
-        "ł": "l",
-        "Ł": "L",
-        "æ": "ae",
-        "Æ": "Ae",
-        "ß": "ss",
-        "đ": "d",
-        "ð": "d",
-    }
 )
 
 
@@ -59,19 +44,6 @@ def normalise(source: SourceTaxonomy, names: Names) -> None:
         tree.flags = flags.assert_rank_conflicts(tree.parent, shape, tree.rank, tree.flags)
 
 
-def plain(text: str) -> str:
-    """A name without diacritics: NFD, marks dropped. Letters that have no parts (ø, œ, ł) stay."""
-    if text.isascii():
-        return text
-    parts = unicodedata.normalize("NFD", text)
-    return unicodedata.normalize("NFC", "".join(c for c in parts if not unicodedata.combining(c)))
-
-
-def ascii_spelling(text: str) -> str:
-    """A plain name with ø, œ, ł and their like written in ASCII: another spelling to find it by."""
-    return text.translate(_LETTERS)
-
-
 def drop_diacritics(source: SourceTaxonomy, names: Names) -> None:
     """Primary names are spelt plainly; how they were spelt stays as a synonym, and so does the ASCII spelling."""
     tree = source.tree
@@ -82,7 +54,7 @@ def drop_diacritics(source: SourceTaxonomy, names: Names) -> None:
     new = np.arange(len(names), dtype=np.int32)
     other = {}
     for number in odd:
-        spelt = plain(names.texts[number])
+        spelt = without_marks(names.texts[number])
         new[number] = names.number(spelt)
         if (written := ascii_spelling(spelt)) != spelt:
             other[number] = names.number(written)

@@ -307,10 +307,10 @@ def _best(lookup: Lookup, fitting: Sequence[Verdict]) -> Verdict | None:
     """The candidate that everything speaks for that speaks for any other, and more; or the only one."""
     if len(fitting) == 1:
         return fitting[0]
-    for verdict in fitting:
-        others = [other for other in fitting if other is not verdict]
-        if all(other.agreed < verdict.agreed and verdict.against <= other.against for other in others):
-            return verdict
+    most = max(fitting, key=lambda verdict: len(verdict.agreed))
+    others = (other for other in fitting if other is not most)
+    if all(other.agreed < most.agreed and most.against <= other.against for other in others):
+        return most
     return _accepted(lookup, fitting)
 
 

@@ -104,6 +104,9 @@ def ranks_below(ranks: Lineage, node: Node) -> Lineage:
 
 def _binomial(name: str) -> tuple[str, str]:
     """Genus and epithet of a species' name; what is no binomial goes whole after its first word."""
+    first, blank, epithet = name.partition(" ")
+    if blank and epithet.isalpha() and first.isalpha():  # as the taxonomy spells it: Rheum østergaardi
+        return first.capitalize(), epithet.lower()
     parsed = canonical(name)
     if parsed is not None and parsed.species:
         return parsed.genus.capitalize(), parsed.species

@@ -42,6 +42,7 @@ class SourceTaxonomy:
         aliases: other ids of the source → the id that stands for them now.
         source_ids: qualified ids of other taxonomies that a row lists (``sourceinfo`` of interim files).
         left: rows that normalisation took out.
+        highest_retired: the highest number among ids that were given up; none of them is given again.
     """
 
     idspace: str
@@ -52,6 +53,7 @@ class SourceTaxonomy:
     aliases: Mapping[str, str] = field(default_factory=dict)
     source_ids: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     left: dict[int, LeftOut] = field(default_factory=dict)
+    highest_retired: int = 0
 
     def shape(self) -> Shape:
         """How its nodes hang together."""

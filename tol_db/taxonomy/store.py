@@ -1,4 +1,4 @@
-"""Taxonomies between the database and memory: a source is loaded, an assembly is saved."""
+"""Taxonomies of the database: how they are found, and how an assembly is saved."""
 
 from __future__ import annotations
 
@@ -11,21 +11,14 @@ from typing import Any, Final
 
 import numpy as np
 import sqlalchemy as sa
-from numpy.typing import NDArray
 
 from tol_db.db.bulk import changes, insert_many, no_cycles, query, scalar, utc_now, without_indexes
 from tol_db.errors import InputError, UsageError, did_you_mean
 from tol_db.taxonomy import flags
 from tol_db.taxonomy.assemble import Assembly
 from tol_db.taxonomy.decision import HOW
-from tol_db.taxonomy.ranks import rank_level, shown_rank
-from tol_db.taxonomy.source import SourceTaxonomy
-from tol_db.taxonomy.tree import NONE, Names, Synonyms, Tree
-
-NOT_MATCHING: Final = frozenset(
-    {"type material", "authority", "blast name", "in-part", "valid", "common name", "genbank common name"}
-)
-"""Kinds of synonyms that do not tell which taxon is meant (Rees & Cranston 2017; NCBI's name classes)."""
+from tol_db.taxonomy.ranks import shown_rank
+from tol_db.taxonomy.tree import NONE
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,114 +122,6 @@ def sources_by_priority(conn: sa.Connection, named: Sequence[str] = ()) -> list[
                 hint="give each its own, or name them in order: --source A --source B",
             )
     return chosen
-
-
-# ------------------------------------------------------------------ database → memory
-
-
-def load(conn: sa.Connection, taxonomy: Stored, names: Names) -> SourceTaxonomy:
-    """A taxonomy as a source of an assembly; rows in the order of their ids, which is that of their keys."""
-    base, total = taxonomy.first, taxonomy.taxa
-    keys: list[str] = []
-    parent = np.empty(total, np.int32)
-    name = np.empty(total, np.int32)
-    rank = np.empty(total, np.int32)
-    bits = np.empty(total, np.uint32)
-    levels: dict[str, int] = {}
-    number = names.number
-    sql = """SELECT source_key, coalesce(parent_id - ?2, -1), scientific_name, rank, flags
-             FROM taxon WHERE id BETWEEN ?2 AND ?3 AND taxonomy_id = ?1 ORDER BY id"""
-    with no_cycles():
-        for at, (key, above, text, word, words) in enumerate(query(conn, sql, (taxonomy.id, base, taxonomy.last))):
-            keys.append(key)
-            parent[at] = above
-            name[at] = number(text)
-            level = levels.get(word)
-            if level is None:
-                level = levels[word] = rank_level(word)
-            rank[at] = level
-            bits[at] = flags.parse(words) if words else 0
-        synonyms = _load_synonyms(conn, taxonomy, names)
-    source_ids = _load_source_ids(conn, taxonomy)
-    if taxonomy.kind == "assembled":  # stored in preorder
-        by_key = np.array(sorted(range(total), key=keys.__getitem__), np.intp)
-        place = np.empty(total, np.int32)
-        place[by_key] = np.arange(total, dtype=np.int32)
-        keys = [keys[row] for row in by_key.tolist()]
-        parent = np.where(parent < 0, parent, place[parent])[by_key]
-        name, rank, bits = name[by_key], rank[by_key], bits[by_key]
-        synonyms = _moved(synonyms, place)
-        source_ids = {int(place[row]): ids for row, ids in source_ids.items()}
-    if any(one >= other for one, other in pairwise(keys)):
-        order = sorted(range(total), key=keys.__getitem__)
-        raise InputError(f"{taxonomy}: taxon {keys[order[0]]!r} is out of order", hint="read the taxonomy again")
-    rules = frozenset(taxonomy.parameters.get("rules", ()))
-    aliases = dict(query(conn, "SELECT alias, source_key FROM taxon_alias WHERE taxonomy_id = ?", (taxonomy.id,)))
-    return SourceTaxonomy(
-        taxonomy.name,
-        Tree(parent, name, rank, bits, synonyms),
-        np.arange(total, dtype=np.int32),
-        keys,
-        rules,
-        aliases,
-        source_ids,
-    )
-
-
-def _load_synonyms(conn: sa.Connection, taxonomy: Stored, names: Names) -> Synonyms:
-    sql = """SELECT taxon_id - ?1, name, kind FROM synonym WHERE taxon_id BETWEEN ?1 AND ?2
-             ORDER BY taxon_id, name, kind"""
-    kinds: dict[str, int] = {}
-    node, name, kind = [], [], []
-    for taxon, text, word in query(conn, sql, (taxonomy.first, taxonomy.last)):
-        node.append(taxon)
-        name.append(names.number(text))
-        kind.append(kinds.setdefault(word, len(kinds)))
-    words = list(kinds)
-    kind_of = np.array(kind, np.int32)
-    matches = np.array([word.lower() not in NOT_MATCHING for word in words], np.bool_)
-    nodes = np.array(node, np.int32)
-    return Synonyms(
-        nodes,
-        np.array(name, np.int32),
-        kind_of,
-        matches[kind_of] if len(kind_of) else np.zeros(0, np.bool_),
-        np.full(len(nodes), NONE, np.int32),
-        nodes.copy(),
-        words,
-    )
-
-
-def _moved(synonyms: Synonyms, place: NDArray[np.int32]) -> Synonyms:
-    """The synonyms of nodes that have other numbers now, in the order of these."""
-    nodes = place[synonyms.node]
-    order = np.argsort(nodes, kind="stable")
-    nodes = nodes[order]
-    return Synonyms(
-        nodes,
-        synonyms.name[order],
-        synonyms.kind[order],
-        synonyms.matching[order],
-        np.full(len(nodes), NONE, np.int32),
-        nodes.copy(),
-        synonyms.kinds,
-    )
-
-
-def _load_source_ids(conn: sa.Connection, taxonomy: Stored) -> dict[int, tuple[str, ...]]:
-    sql = """SELECT taxon_id - ?1, source_id FROM taxon_source_id WHERE taxon_id BETWEEN ?1 AND ?2
-             ORDER BY taxon_id, ordinal"""
-    found: dict[int, list[str]] = {}
-    for row, id in query(conn, sql, (taxonomy.first, taxonomy.last)):
-        found.setdefault(row, []).append(id)
-    if taxonomy.kind == "assembled":
-        sql = """SELECT p.taxon_id - ?1, y.name || ':' || s.source_key
-                 FROM taxon_provenance p JOIN taxon s ON s.id = p.source_taxon_id
-                 JOIN taxonomy y ON y.id = s.taxonomy_id
-                 WHERE p.taxon_id BETWEEN ?1 AND ?2 ORDER BY p.taxon_id, p.ordinal"""
-        for row, id in query(conn, sql, (taxonomy.first, taxonomy.last)):
-            found.setdefault(row, []).append(id)
-    return {row: tuple(ids) for row, ids in found.items()}
 
 
 # ------------------------------------------------------------------ memory → database
