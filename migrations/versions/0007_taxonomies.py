@@ -4,6 +4,9 @@ Names and ids are unique by indexes of their own, no longer by constraints: mill
 indexes built of them sorted.
 """
 
+import re
+from collections.abc import Callable
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -22,10 +25,10 @@ UNIQUE = {
 def upgrade() -> None:
     for table, columns in UNIQUE.items():
         name = f"{table}_{'_'.join(columns)}"
-        with op.batch_alter_table(table) as batch:
-            batch.drop_constraint(f"uq_{name}", type_="unique")
-            if table != "taxon":  # the unique index begins with the same column
-                batch.drop_index(f"ix_{table}_taxon_id")
+        clause = f"CONSTRAINT uq_{name} UNIQUE ({', '.join(columns)})"
+        _rebuild(table, lambda sql, clause=clause: re.sub(rf",\s*{re.escape(clause)}", "", sql))
+        if table != "taxon":  # the unique index begins with the same column
+            op.drop_index(f"ix_{table}_taxon_id", table)
         op.create_index(f"ix_{name}", table, list(columns), unique=True)
     op.create_index("ix_label_taxon_id", "label", ["taxon_id"])
     if not sa.inspect(op.get_bind()).has_table("taxonomy_input"):
@@ -111,8 +114,31 @@ def downgrade() -> None:
     op.drop_index("ix_label_taxon_id", "label")
     for table, columns in UNIQUE.items():
         name = f"{table}_{'_'.join(columns)}"
+        clause = f"CONSTRAINT uq_{name} UNIQUE ({', '.join(columns)})"
+        last = f"CONSTRAINT pk_{table} PRIMARY KEY (id)"  # the clause followed it
         op.drop_index(f"ix_{name}", table)
-        with op.batch_alter_table(table) as batch:
-            batch.create_unique_constraint(f"uq_{name}", list(columns))
-            if table != "taxon":
-                batch.create_index(f"ix_{table}_taxon_id", ["taxon_id"])
+        _rebuild(table, lambda sql, clause=clause, last=last: sql.replace(last, f"{last}, \n\t{clause}"))
+        if table != "taxon":
+            op.create_index(f"ix_{table}_taxon_id", table, ["taxon_id"])
+
+
+def _rebuild(table: str, change: Callable[[str], str]) -> None:
+    """Make a table anew from its own text, changed (as 0005 does): Alembic's way would put the clauses in any order."""
+    execute = op.get_bind().exec_driver_sql
+    of_table = "FROM sqlite_schema WHERE tbl_name = ? AND type = ? AND sql IS NOT NULL"
+    indexes = list(execute(f"SELECT sql {of_table}", (table, "index")))
+    (text,) = execute(f"SELECT sql {of_table}", (table, "table")).one()
+    made = change(text)
+    if made == text:
+        raise ValueError(f"an unknown table {table}: {text}")
+    views = list(execute("SELECT name, sql FROM sqlite_schema WHERE type = 'view' ORDER BY rowid"))
+    for name, _ in views:
+        execute(f"DROP VIEW {name}")
+    execute(re.sub(rf'^CREATE TABLE "?{table}"?', f"CREATE TABLE {table}_anew", made))
+    execute(f"INSERT INTO {table}_anew SELECT * FROM {table}")
+    execute(f"DROP TABLE {table}")
+    execute(f"ALTER TABLE {table}_anew RENAME TO {table}")
+    for (sql,) in indexes:
+        execute(sql)
+    for _, sql in views:
+        execute(sql)
