@@ -59,7 +59,9 @@ def insert_block(conn: sa.Connection, into: str, table: npt.NDArray[np.integer[A
 
 
 @contextmanager
-def without_indexes(conn: sa.Connection, table: str, incoming: int = 0) -> Iterator[None]:
+def without_indexes(
+    conn: sa.Connection, table: str, incoming: int = 0, *, there: int | None = None
+) -> Iterator[None]:
     """Let the indexes of a table be built when it is full: sorted, in a third of the time.
 
     They are dropped from an empty table, and where the rows that come are not few beside those that are there
@@ -67,13 +69,16 @@ def without_indexes(conn: sa.Connection, table: str, incoming: int = 0) -> Itera
     write transaction: where the work fails, the indexes come back with everything else.
 
     Args:
-        table: a table with row ids, where ``incoming`` is given.
+        table: a table with row ids, where ``incoming`` is given and ``there`` is not.
         incoming: about how many rows are to come; 0 where that is not known.
+        there: about how many rows there are.
     """
     sql = "SELECT name, sql FROM main.sqlite_schema WHERE tbl_name = ? AND type = 'index' AND sql IS NOT NULL"
     indexes = list(query(conn, sql, (table,)))
     if incoming:
-        few = incoming * 4 < (scalar(conn, f"SELECT max(rowid) FROM main.{table}") or 0)  # noqa: S608
+        if there is None:
+            there = scalar(conn, f"SELECT max(rowid) FROM main.{table}") or 0  # noqa: S608
+        few = incoming * 4 < there
     else:
         few = scalar(conn, f"SELECT EXISTS (SELECT 1 FROM main.{table})")  # noqa: S608
     if few:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Final
 
 import numpy as np
@@ -15,6 +15,8 @@ from tol_db.taxonomy.ranks import rank_level
 from tol_db.taxonomy.source import SourceTaxonomy
 from tol_db.taxonomy.store import Stored
 from tol_db.taxonomy.tree import NONE, Ints, Names, Synonyms, Tree
+
+_AT_A_TIME: Final = 20_000
 
 
 def load(conn: sa.Connection, taxonomy: Stored, names: Names) -> SourceTaxonomy:
@@ -29,19 +31,24 @@ def load(conn: sa.Connection, taxonomy: Stored, names: Names) -> SourceTaxonomy:
     rank = np.empty(total, np.int32)
     bits = np.empty(total, np.uint32)
     levels: dict[str, int] = {}
+    known: dict[str, int] = {}
     number = names.number
+    at = 0
     sql = """SELECT source_key, coalesce(parent_id - ?2, -1), scientific_name, rank, flags
              FROM taxon WHERE id BETWEEN ?2 AND ?3 AND taxonomy_id = ?1 ORDER BY id"""
     with no_cycles():
-        for at, (key, above, text, word, words) in enumerate(query(conn, sql, (taxonomy.id, base, taxonomy.last))):
-            keys.append(key)
-            parent[at] = above
-            name[at] = number(text)
-            level = levels.get(word)
-            if level is None:
-                level = levels[word] = rank_level(word)
-            rank[at] = level
-            bits[at] = flags.parse(words) if words else 0
+        stream = query(conn, sql, (taxonomy.id, base, taxonomy.last))
+        while some := list(islice(stream, _AT_A_TIME)):  # whole columns: a number by itself costs an array most
+            key, above, text, word, words = zip(*some, strict=True)
+            keys += key
+            levels |= {one: rank_level(one) for one in set(word) - levels.keys()}
+            known |= {one: flags.parse(one) for one in set(words) - known.keys()}
+            end = at + len(some)
+            parent[at:end] = above
+            name[at:end] = list(map(number, text))
+            rank[at:end] = [levels[one] for one in word]
+            bits[at:end] = [known[one] for one in words]
+            at = end
         synonyms = _load_synonyms(conn, taxonomy, names)
     tree, source_ids = Tree(parent, name, rank, bits, synonyms), _load_source_ids(conn, taxonomy)
     if any(one >= other for one, other in pairwise(keys)):

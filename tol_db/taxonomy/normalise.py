@@ -47,8 +47,8 @@ def normalise(source: SourceTaxonomy, names: Names) -> None:
 def drop_diacritics(source: SourceTaxonomy, names: Names) -> None:
     """Primary names are spelt plainly; how they were spelt stays as a synonym, and so does the ASCII spelling."""
     tree = source.tree
-    used = np.unique(tree.name)
-    odd = [number for number in used.tolist() if not names.texts[number].isascii()]
+    not_ascii = np.array(names.not_ascii, np.int32)
+    odd = not_ascii[np.isin(not_ascii, tree.name)].tolist()
     if not odd:
         return
     new = np.arange(len(names), dtype=np.int32)
@@ -91,7 +91,9 @@ def empty_containers(source: SourceTaxonomy, names: Names) -> None:
 def _containers(source: SourceTaxonomy, names: Names) -> tuple[Flags, Mask]:
     """What flag the members of each node get, and whether it is a container at all."""
     tree = source.tree
-    used, where = np.unique(tree.name, return_inverse=True)
+    held = np.zeros(len(tree), np.uint32)
+    asked = np.flatnonzero(tree.rank != rank_level("species"))  # a species is none, and nearly all are species
+    used, where = np.unique(tree.name[asked], return_inverse=True)
     kinds = np.zeros(len(used), np.uint32)
     for at, number in enumerate(used.tolist()):
         text = names.texts[number]
@@ -99,8 +101,7 @@ def _containers(source: SourceTaxonomy, names: Names) -> tuple[Flags, Mask]:
             kinds[at] = BITS["environmental"]
         elif _CONTAINER.search(text):
             kinds[at] = BITS["incertae_sedis"]
-    held = kinds[where]
-    held[tree.rank == rank_level("species")] = 0
+    held[asked] = kinds[where]
     said = flags.has(tree.flags, "was_container")
     held[said & (held == 0)] = BITS["incertae_sedis"]
     return held, held != 0

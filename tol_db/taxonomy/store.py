@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
@@ -208,11 +208,12 @@ def _save_rows(
                 _taxon_rows(assembly, taxonomy, base),
             )
         say(f"store {len(assembly.ids.node):,} ids")
-        insert_many(
-            conn,
-            "INSERT INTO taxon_provenance (taxon_id, ordinal, source_taxon_id, how) VALUES (?, ?, ?, ?)",
-            _provenance_rows(assembly, base, inputs.sources),
-        )
+        with without_indexes(conn, "taxon_provenance", len(assembly.ids.node), there=base):
+            insert_many(
+                conn,
+                "INSERT INTO taxon_provenance (taxon_id, ordinal, source_taxon_id, how) VALUES (?, ?, ?, ?)",
+                _provenance_rows(assembly, base, inputs.sources),
+            )
         say(f"store {len(assembly.tree.synonyms.node):,} synonyms")
         with without_indexes(conn, "synonym", len(assembly.tree.synonyms.node)):
             insert_many(
@@ -238,19 +239,19 @@ def _save_rows(
             ((taxonomy, f.kind, f.subject, f.detail) for f in assembly.findings),
         )
         say("store vernacular names")
-        changes(conn, _VERNACULARS, (base, base + total - 1))
+        for source in (*inputs.sources[1:], inputs.sources[0]):  # the name of one that is heard first stays
+            changes(conn, _VERNACULARS, (source.first, source.last, base, base + total - 1, source.name))
 
 
-# the primary key of taxon_provenance serves the range; names of a source with a higher priority come first
+# names lead the way: most sources have few or none. ix_taxon_provenance_source_taxon_id finds who bears each
 _VERNACULARS: Final = """
 INSERT INTO vernacular_name (taxon_id, name, language, preferred, source)
-SELECT p.taxon_id, v.name, v.language, v.preferred, y.name || ':' || s.source_key
-FROM taxon_provenance p
-JOIN vernacular_name v ON v.taxon_id = p.source_taxon_id
-JOIN taxon s ON s.id = p.source_taxon_id
-JOIN taxonomy y ON y.id = s.taxonomy_id
-WHERE p.taxon_id BETWEEN ?1 AND ?2
-ORDER BY p.taxon_id, p.ordinal, v.id
+SELECT p.taxon_id, v.name, v.language, v.preferred, ?5 || ':' || s.source_key
+FROM vernacular_name v
+CROSS JOIN taxon_provenance p ON p.source_taxon_id = v.taxon_id
+CROSS JOIN taxon s ON s.id = v.taxon_id
+WHERE v.taxon_id BETWEEN ?1 AND ?2 AND p.taxon_id BETWEEN ?3 AND ?4
+ORDER BY v.id
 ON CONFLICT DO NOTHING"""
 
 
@@ -263,23 +264,33 @@ def _lines(assembly: Assembly) -> Iterator[tuple[str, str | None, str, str, str]
 
 
 def _digest(assembly: Assembly) -> bytes:
-    """sha256 over nodes, synonyms and ids."""
+    """sha256 over nodes, synonyms, ids and forwards, column by column."""
+    tree, texts = assembly.tree, assembly.names.texts
+    rows, ids = tree.synonyms, assembly.ids
     sha = hashlib.sha256()
-    batch: list[str] = []
-
-    def feed(lines: Iterable[Sequence[object]]) -> None:
-        for line in lines:
-            batch.append("\t".join(map(str, line)))
-            if len(batch) == 10_000:
-                sha.update("\n".join(batch).encode())
-                batch.clear()
-
-    feed(_lines(assembly))
-    feed(row[1:] for row in _synonym_rows(assembly, 0))
-    feed(sorted(assembly.forwards.items()))
-    sha.update("\n".join(batch).encode())
-    for column in (assembly.ids.node, assembly.ids.source, assembly.ids.row, assembly.tree.synonyms.node):
-        sha.update(column.astype("<i4").tobytes())
+    for words in (
+        assembly.uids,
+        (texts[number] for number in tree.name.tolist()),
+        (texts[number] for number in rows.name.tolist()),
+        (rows.kinds[number] for number in rows.kind.tolist()),
+        ("\t".join(pair) for pair in sorted(assembly.forwards.items())),
+    ):
+        sha.update("\n".join(words).encode())
+        sha.update(b"\0")
+    numbers = (
+        tree.parent,
+        tree.rank,
+        tree.flags,
+        rows.node,
+        rows.source,
+        rows.row,
+        ids.node,
+        ids.source,
+        ids.row,
+        ids.how,
+    )
+    for column in numbers:
+        sha.update(column.astype("<i8").tobytes())
     return sha.digest()
 
 

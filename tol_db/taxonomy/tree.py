@@ -24,10 +24,16 @@ NONE: Final = -1
 
 
 class Names:
-    """Texts and their numbers, from 0 in the order in which they were first met."""
+    """Texts and their numbers, from 0 in the order in which they were first met.
+
+    Attributes:
+        texts: by number.
+        not_ascii: the numbers of those with other letters, ascending.
+    """
 
     def __init__(self) -> None:
         self.texts: list[str] = []
+        self.not_ascii: list[int] = []
         self._numbers: dict[str, int] = {}
 
     def __len__(self) -> int:
@@ -39,6 +45,8 @@ class Names:
         if number is None:
             number = self._numbers[text] = len(self.texts)
             self.texts.append(text)
+            if not text.isascii():
+                self.not_ascii.append(number)
         return number
 
     def numbers(self, texts: Iterable[str]) -> Ints:
