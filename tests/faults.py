@@ -45,10 +45,11 @@ Fault = tuple[str, str, int]
 """Step, action, which time the step is reached."""
 
 
-def one_fault_each(steps: tuple[Step, ...]) -> list[Fault]:
-    """Each step × {SIGKILL of everything, one error}."""
+def one_fault_each(steps: tuple[Step, ...], *, errors: int = 1) -> list[Fault]:
+    """Each step × {SIGKILL of everything, one error}; errors of every second step alone with ``errors=2``."""
     killed = [(step, "kill", nth) for step in steps for nth in _TIMES.get(step, (2,))]
-    return [*killed, *((step, _ERROR_OF[step], 2) for step in steps if step in _ERROR_OF)]
+    failing = [step for step in steps if step in _ERROR_OF][::errors]
+    return [*killed, *((step, _ERROR_OF[step], 2) for step in failing)]
 
 
 def all_faults(steps: tuple[Step, ...]) -> list[Fault]:
