@@ -11,6 +11,7 @@ from typing import Final
 import sqlalchemy as sa
 
 from tol_db.blacklist_names import refresh_blacklist_names
+from tol_db.db.bulk import no_cycles
 from tol_db.db.engine import Database, entering
 from tol_db.errors import NameTaken, UsageError
 from tol_db.ingest.taxonomy import ingest_taxonomy
@@ -106,7 +107,7 @@ def assemble_taxonomy(
     separation_id = ingest_taxonomy(db, "interim", folder, name=SEPARATION, priority=None, rules=()).id
     previous_id = _previous(db, previous)
     names = Names()
-    with db.read() as conn:
+    with db.read() as conn, no_cycles():
         groups = store.stored(conn, separation_id)
         if groups.taxa > _MANY_GROUPS:
             raise UsageError(

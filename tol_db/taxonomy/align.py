@@ -90,8 +90,11 @@ def align(
     there = Side(workspace.tree, target, workspace.division(target), there_is_group)
     assess = heuristics.Assessment(here, there, workspace.disjoint, names, pairs)
     kept = assess.without_borrowed_names()
-    if len(bereft := np.setdiff1d(pairs.node, kept.node)):
-        more = _by_gender(bereft.astype(np.int64), source, names, *_ordered_handles(workspace), curated)
+    lost = np.zeros(total, np.bool_)
+    lost[pairs.node] = True
+    lost[kept.node] = False
+    if len(bereft := np.flatnonzero(lost)):
+        more = _by_gender(bereft, source, names, *_ordered_handles(workspace), curated)
         assess = heuristics.Assessment(here, there, workspace.disjoint, names, kept.joined(more))
     pairs = assess.pairs
 

@@ -324,9 +324,9 @@ def _synonym_rows(assembly: Assembly, base: int) -> Iterator[tuple[int, str, str
 def _decision_rows(
     taxonomy: int, assembly: Assembly, base: int, sources: list[Stored]
 ) -> Iterator[tuple[Any, ...]]:
-    first = first_ids(assembly)
+    first = _first_id(assembly)
     for one in assembly.decisions:
-        candidates = ",".join(sorted(first[node] for node in one.candidates))
+        candidates = ",".join(sorted(map(first, one.candidates)))
         taxon = base + one.node if one.node != NONE else None
         yield (
             taxonomy,
@@ -339,11 +339,13 @@ def _decision_rows(
         )
 
 
-def first_ids(assembly: Assembly) -> list[str]:
-    """Of each node: the qualified id of the source that is heard first."""
-    ids = assembly.ids
-    nodes, at = np.unique(ids.node, return_index=True)
-    out = [""] * len(assembly.tree)
-    for node, source, row in zip(nodes.tolist(), ids.source[at].tolist(), ids.row[at].tolist(), strict=True):
-        out[node] = f"{assembly.sources[source].idspace}:{assembly.sources[source].keys[row]}"
-    return out
+def _first_id(assembly: Assembly) -> Callable[[int], str]:
+    """A function of a node: the qualified id of the source that is heard first. Few nodes are asked for."""
+    ids = assembly.ids  # ascending by node, and in order of priority
+
+    def first(node: int) -> str:
+        at = np.searchsorted(ids.node, np.int32(node))
+        source = assembly.sources[ids.source[at]]
+        return f"{source.idspace}:{source.keys[ids.row[at]]}"
+
+    return first
