@@ -213,6 +213,19 @@ def cancel(settings: Settings, name: str | None, yes: bool) -> None:
         click.echo("next: tol-db collect, then tol-db slurm submit for what is left")
 
 
+_offset = click.option(
+    "--offset", type=click.IntRange(0), default=0, show_default=True, help="Added to SLURM_ARRAY_TASK_ID."
+)
+_requeues = click.option(
+    "--requeues",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Ask to be started again at the time limit, at most so many times.",
+)
+
+
 @slurm.command()
 @click.argument("snapshot", metavar="SNAPSHOT", type=click.Path(path_type=Path))
 @click.option("--dataset", "name", help="Of a copy of a database with several.  [the only one]")
@@ -225,17 +238,8 @@ def cancel(settings: Settings, name: str | None, yes: bool) -> None:
     metavar="N",
     help="Of a copy of a database: task T takes units T×N to T×N+N-1.",
 )
-@click.option(
-    "--offset", type=click.IntRange(0), default=0, show_default=True, help="Added to SLURM_ARRAY_TASK_ID."
-)
-@click.option(
-    "--requeues",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Ask to be started again at the time limit, at most so many times.",
-)
+@_offset
+@_requeues
 @click.option("--workers", type=click.IntRange(1, 1024), help="Processes.  [default: $SLURM_CPUS_PER_TASK]")
 @click.option(
     "--local-dir",
@@ -286,17 +290,8 @@ def task(settings: Settings, /, snapshot: Path, name: str | None, json_: bool, *
     metavar="N",
     help="Of a copy of a database: task T checks shards T×N to T×N+N-1.",
 )
-@click.option(
-    "--offset", type=click.IntRange(0), default=0, show_default=True, help="Added to SLURM_ARRAY_TASK_ID."
-)
-@click.option(
-    "--requeues",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    metavar="N",
-    help="Ask to be started again at the time limit, at most so many times.",
-)
+@_offset
+@_requeues
 @click.option("--workers", type=click.IntRange(1, 1024), help="Processes.  [default: $SLURM_CPUS_PER_TASK]")
 @click.option(
     "--local-dir",

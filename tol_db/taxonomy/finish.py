@@ -8,7 +8,7 @@ import numpy as np
 
 from tol_db.taxonomy import flags
 from tol_db.taxonomy.flags import BITS
-from tol_db.taxonomy.tree import NONE, Ints, Longs, Mask, Names, shape_of
+from tol_db.taxonomy.tree import NONE, Ints, Longs, Names, shape_of
 from tol_db.taxonomy.workspace import Workspace
 
 
@@ -101,11 +101,6 @@ def _first_rows(workspace: Workspace) -> Longs:
     nodes, at = np.unique(ids.node, return_index=True)
     first[nodes, 0], first[nodes, 1] = ids.source[at], ids.row[at]
     return first
-
-
-def unbacked(workspace: Workspace) -> Mask:
-    """Which nodes are not in the result."""
-    return ~workspace.backed
 
 
 def remap(numbers: Sequence[int], new: Ints) -> list[int]:
