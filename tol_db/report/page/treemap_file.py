@@ -20,7 +20,6 @@ from tol_db.report.page.tree import Node, Style, Tile, arrange, build, shown
 from tol_db.report.tables import cell
 from tol_db.report.write import write_whole
 
-MEASURES = ("images", "taxa")
 COLOURS: Final = ("#a9c9dd", "#b4d6a4", "#e8c58f", "#d9b3d3", "#9fd5cb", "#e7b1a6", "#cfd08e", "#c6cbcf")
 """Of kingdoms, the largest first; those beyond have the last one."""
 INK, SEAM = "#16202a", "#ffffff"
