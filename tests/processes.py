@@ -15,12 +15,14 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def until(what: str, look: Callable[[], T], seconds: float = 60, told: Callable[[], str] = str) -> T:
-    """Look again and again until there is something; fails with what there is ``told`` after so many seconds."""
+def until(
+    what: str, look: Callable[[], T], seconds: float = 60, told: Callable[[], str] = str, step: float = 0.1
+) -> T:
+    """Look every ``step`` seconds until there is something; fails with what there is ``told`` after ``seconds``."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
         assert time.monotonic() < deadline, f"not within {seconds:.0f} s: {what}\n{told()}"
-        time.sleep(0.1)
+        time.sleep(step)
     return found
 
 
@@ -75,6 +77,17 @@ def with_variable(name: str, value: object) -> set[int]:
     """Processes that were started with a variable in their environment."""
     mark = f"{name}={value}".encode()
     return {pid for pid in processes() if mark in read_of(pid, "environ").split(b"\0")}
+
+
+def stand_still(pid: int) -> None:
+    """SIGSTOP, and wait until every thread has stopped: kill(2) comes back before they have."""
+    os.kill(pid, signal.SIGSTOP)
+    until("the process stands still", lambda: _states_of_threads(pid) <= {b"T"}, step=0.002)
+
+
+def _states_of_threads(pid: int) -> set[bytes]:
+    stats = [read_of(pid, f"task/{task.name}/stat") for task in Path(f"/proc/{pid}/task").iterdir()]
+    return {stat.rpartition(b")")[2].split()[0] for stat in stats if stat}
 
 
 def kill(pids: set[int]) -> set[int]:

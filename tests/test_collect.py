@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults import Undisturbed, check_equal, copy_of, undisturbed
+from tests.processes import stand_still
 from tests.running import DATASET, start, tol_db
 from tests.test_interruption import is_worker, members_of, wait_for_a_shard
 
@@ -45,7 +46,7 @@ def stopped(db: Path, out: Path) -> tuple[subprocess.Popen[str], int]:
     while not list(out.rglob(".shard-*.tar.*.partial")):
         assert run.poll() is None
         assert time.monotonic() < deadline
-    os.kill(worker, signal.SIGSTOP)
+    stand_still(worker)
     return run, worker
 
 
@@ -157,7 +158,7 @@ def test_collect_waits_for_the_lease_and_then_says_who_has_it(planned: tuple[Pat
     wait_for_a_shard(out, run)
     workers = [pid for pid in members_of(run.pid) if is_worker(pid)]
     for pid in workers:
-        os.kill(pid, signal.SIGSTOP)
+        stand_still(pid)
     refused = tol_db(db, "collect", "--wait", 1, expect=75)
     assert f"waiting: dataset {DATASET!r} is being worked on by process {run.pid}" in refused.stderr
     for pid in workers:

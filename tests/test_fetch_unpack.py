@@ -24,6 +24,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.fetch_server import Server, serving, write_manifest
+from tests.processes import stand_still
 from tests.running import start, tol_db
 from tol_db.fetch.manifest import Extract
 from tol_db.fetch.unpack import Escape, target_of
@@ -292,7 +293,7 @@ def test_two_runs_at_once_do_not_take_one_archive_apart(site: Site) -> None:
     site.publish(many, count=len(many))
     process = start(site.db, *site.words("--threads", 2))
     until(lambda: len(written(site)) > 50, process)
-    process.send_signal(signal.SIGSTOP)
+    stand_still(process.pid)
     assert "another process" in site.fetch(expect=75).stderr
     process.send_signal(signal.SIGCONT)
     process.communicate(timeout=60)
@@ -399,7 +400,7 @@ def test_two_runs_at_once_do_not_inflate_one_archive(eol: Eol) -> None:
     partial = eol.folder / ".image_set_01.tar.partial"
     process = start(eol.db, *eol.words("--as-tar"))
     until(lambda: partial.exists() and partial.stat().st_size > 0, process)
-    process.send_signal(signal.SIGSTOP)
+    stand_still(process.pid)
     have = partial.stat().st_size
     assert "another process" in tol_db(eol.db, *eol.words("--as-tar"), expect=75).stderr
     assert partial.stat().st_size == have

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import stand_still
 from tests.running import DATASET, plan, shards_of, start, tol_db
 
 CHUNKS = ("--shard-images", "12")
@@ -224,7 +225,7 @@ def test_a_second_run_is_told_who_holds_the_dataset(fresh: tuple[Path, Path, dic
     wait_for_a_shard(out, process)
     workers = [pid for pid in members_of(process.pid) if is_worker(pid)]
     for pid in workers:
-        os.kill(pid, signal.SIGSTOP)  # however slow the second run is to start, the first is still at work
+        stand_still(pid)  # however slow the second run is to start, the first is still at work
     refused = tol_db(db, "materialize", expect=75)
     for pid in workers:
         os.kill(pid, signal.SIGCONT)

@@ -17,6 +17,7 @@ import pytest
 from materialize.dataset import load_dataset
 from materialize.recipe import CLEAN, check_resizer, library_versions
 from materialize.run import materialize
+from tests.processes import stand_still
 from tests.running import DATASET, environment, plan, shards_of, start, tol_db
 from tests.test_interruption import is_worker, members_of, wait_for_a_shard
 from tests.unprivileged import folder_for_all, unprivileged
@@ -64,7 +65,7 @@ def test_a_plan_is_not_changed_while_a_run_works_by_it(planned: tuple[Path, Path
     wait_for_a_shard(out, process)
     workers = [pid for pid in members_of(process.pid) if is_worker(pid)]
     for pid in workers:
-        os.kill(pid, signal.SIGSTOP)
+        stand_still(pid)
     for flag in ("--refresh", "--extend"):
         assert "is being worked on" in tol_db(db, "plan", "--dataset", DATASET, flag, expect=75).stderr
     for words in (("move", DATASET, out.with_name("x")), ("remove", DATASET, "--yes")):

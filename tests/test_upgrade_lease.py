@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.populated import populated
+from tests.processes import stand_still
 from tests.running import plan, start, tol_db
 from tests.test_database import dump
 from tol_db.db.base import REVISIONS
@@ -134,6 +135,7 @@ def stop_without_the_lock(run: subprocess.Popen[str], db: Path) -> None:
     """Stop a run at a moment at which it holds its lease, and not the write lock."""
     while True:
         os.killpg(run.pid, signal.SIGSTOP)
+        stand_still(run.pid)
         connection = sqlite3.connect(db, timeout=0, isolation_level=None)
         try:
             connection.execute("BEGIN IMMEDIATE")
