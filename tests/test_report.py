@@ -101,6 +101,17 @@ def test_the_pace_is_that_of_the_last_run_over_all_its_processes(db: Database) -
     assert (later.images, later.seconds) == (14, 15.0), "an hour earlier is another run"
 
 
+def test_a_pause_between_two_tries_of_a_run_does_not_slow_it(db: Database) -> None:
+    execute(
+        db,
+        "UPDATE attempt SET started_at = '2026-03-01T11:51:00Z', ended_at = '2026-03-01T11:51:10Z' WHERE id = 1",
+        "UPDATE shard SET completed_at = '2026-03-01T11:51:10Z' WHERE attempt_id = 1",
+    )
+    pace = of(db).pace
+    assert pace is not None
+    assert (pace.images, pace.seconds) == (34, 25.0)
+
+
 def test_without_a_completed_shard_there_is_no_pace(db: Database) -> None:
     execute(db, "UPDATE shard SET attempt_id = NULL")
     assert of(db).pace is None

@@ -171,7 +171,9 @@ def test_a_domain_is_no_kingdom_and_a_kingdom_is_known_by_its_name() -> None:
 def test_a_species_is_shown_as_its_taxonomy_spells_it() -> None:
     rheum = _lineage(("Polygonaceae", "family"), ("Rheum", "genus"), ("Rheum østergaardi", "species"))
     assert seven_ranks(rheum).as_tuple()[5:] == ("Rheum", "østergaardi")
-    assert seven_ranks(_lineage(("Mentha × piperita", "species"))).species == "piperita"
+    for name in ("Mentha × piperita", "Mentha ×piperita L.", "Mentha x piperita"):
+        assert seven_ranks(_lineage((name, "species"))).as_tuple()[5:] == ("Mentha", "× piperita")
+    assert seven_ranks(_lineage(("Mentha xenia", "species"))).species == "xenia"
     assert seven_ranks(_lineage(("Alternaria sp. JF-1", "species"))).species == "sp. jf-1"
 
 

@@ -84,6 +84,8 @@ def asked_by(shell: str, db: Path, words: str) -> list[str]:
         ("taxonomy diff tol t", ["tol"]),
         ("taxonomy ex", ["export", "explain"]),
         ("plan --license cc-by-n", ["cc-by-nc", "cc-by-nc-nd", "cc-by-nc-sa", "cc-by-nd"]),
+        ("plan --license cc-by,cc-by-n", [f"cc-by,cc-by-{kind}" for kind in ("nc", "nc-nd", "nc-sa", "nd")]),
+        ("plan --license cc-by-nc,cc-by-n", [f"cc-by-nc,cc-by-{kind}" for kind in ("nc-nd", "nc-sa", "nd")]),
         ("report audit split_c", ["split_counters"]),
         ("report audit split_counters shard_c", ["shard_counters"]),
         ("--db /nowhere/tol.sqlite materialize --dataset ", []),

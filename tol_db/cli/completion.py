@@ -83,8 +83,10 @@ class StoredName(click.ParamType[str]):
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         taken = ctx.params.get(param.name or "") or ()
         repeated = taken if isinstance(taken, tuple) else ()
-        found = [each for each in _names(ctx, self.name) if each.startswith(incomplete)]
-        return [CompletionItem(each) for each in found if each not in repeated]
+        listed, comma, last = incomplete.rpartition(",") if self.name == "licence" else ("", "", incomplete)
+        repeated = (*repeated, *listed.split(","))
+        found = [each for each in _names(ctx, self.name) if each.startswith(last) and each not in repeated]
+        return [CompletionItem(f"{listed}{comma}{each}") for each in found]
 
 
 def prepare(command: click.Command, *words: str) -> None:

@@ -21,7 +21,8 @@ class Pace:
 
     Attributes:
         images: in the shards that it completed, written or left out.
-        seconds: from its first start to its last end or completed shard; at least 1.
+        seconds: in which any of its attempts worked, pauses left out; at least 1. An attempt that was killed worked
+            until its last completed shard.
         per_second: images a second, over all its processes.
         remaining_seconds: what is pending, at this pace.
     """
@@ -64,22 +65,24 @@ WHERE dataset_id = ? AND attempt_id IS NOT NULL AND state IN ('complete', 'verif
 
 def last_run(conn: sa.Connection, dataset: int) -> Run | None:
     """The last run over a dataset, or None where nothing of it was ever tried."""
-    begin = end = None
+    begin: datetime | None = None
+    seconds = 0.0
     attempts = set()
-    for attempt, started, ended in query(conn, _ATTEMPTS, (dataset,)):
-        if begin is None or end is None:
-            begin, end = time_of(started), time_of(ended)
-        elif (begin - time_of(ended)).total_seconds() > RUN_GAP:
+    for attempt, start, end in query(conn, _ATTEMPTS, (dataset,)):
+        started, ended = time_of(start), time_of(end)
+        if begin is not None and (begin - ended).total_seconds() > RUN_GAP:
             break
-        begin = min(begin, time_of(started))
+        worked_until = ended if begin is None else min(ended, begin)  # what overlaps counts once
+        seconds += max(0.0, (worked_until - started).total_seconds())
+        begin = started if begin is None else min(begin, started)
         attempts.add(attempt)
-    if begin is None or end is None:
+    if begin is None:
         return None
     images: dict[int, int] = {}
     for attempt, split, planned in query(conn, _DONE, (dataset,)):
         if attempt in attempts:
             images[split] = images.get(split, 0) + planned
-    return Run(max(1.0, (end - begin).total_seconds()), images)
+    return Run(max(1.0, seconds), images)
 
 
 def time_of(timestamp: str) -> datetime:

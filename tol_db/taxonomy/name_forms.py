@@ -46,6 +46,7 @@ _NO_GENUS: Final = frozenset(["candidatus", "uncultured", "unidentified", "uncla
 _YEAR: Final = re.compile(r"\d{4}[a-z]?([-–/]\d{2,4})?")
 _AUTHOR: Final = re.compile(r"(?:[^\W\d_]{1,3}['’])?[^\W\d_]+(?:[-'’.]{1,2}[^\W\d_]+)*\.?")
 _HYBRID: Final = frozenset("×xX")
+_HYBRID_SPECIES: Final = re.compile(r"[^\W\d_]\S+ (?:× ?|[xX] )[^\W\d_]")
 _SUBGENUS: Final = re.compile(r"\([A-Z][a-z-]+\)")
 
 
@@ -155,6 +156,17 @@ def _is_authorship(word: str) -> bool:
         return False
     letters = bare.rpartition("'")[2].rpartition("’")[2]
     return letters[0].isupper() and (len(letters) > 1 or bare.endswith(".") or bare == "L")
+
+
+def is_hybrid_species(text: str) -> bool:
+    """Whether a hybrid sign stands before the epithet of a species: ×, or the letter x as a word of its own.
+
+    Source: International Code of Nomenclature for algae, fungi, and plants, Art. H.3.
+
+    >>> is_hybrid_species("Mentha × piperita L."), is_hybrid_species("Mentha aquatica × spicata")
+    (True, False)
+    """
+    return _HYBRID_SPECIES.match(tidy(text)) is not None
 
 
 def listed_forms(name: Canonical) -> tuple[str, ...]:

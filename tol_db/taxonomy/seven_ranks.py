@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
-from tol_db.taxonomy.name_forms import canonical
+from tol_db.taxonomy.name_forms import canonical, is_hybrid_species
 from tol_db.taxonomy.names import Lineage
 from tol_db.taxonomy.ranks import RANKS, band, canonical_rank, rank_level
 
@@ -103,12 +103,13 @@ def ranks_below(ranks: Lineage, node: Node) -> Lineage:
 
 
 def _binomial(name: str) -> tuple[str, str]:
-    """Genus and epithet of a species' name; what is no binomial goes whole after its first word."""
+    """Genus and epithet of a species' name, hybrids with their sign; what is no binomial goes whole."""
     first, blank, epithet = name.partition(" ")
     if blank and epithet.isalpha() and first.isalpha():  # as the taxonomy spells it: Rheum østergaardi
         return first.capitalize(), epithet.lower()
     parsed = canonical(name)
     if parsed is not None and parsed.species:
-        return parsed.genus.capitalize(), parsed.species
+        sign = "× " if is_hybrid_species(name) else ""
+        return parsed.genus.capitalize(), sign + parsed.species
     genus, _, rest = name.partition(" ")
     return genus.capitalize(), rest.lower()
