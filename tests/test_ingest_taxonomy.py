@@ -335,6 +335,22 @@ def test_the_same_content_is_unchanged_and_other_content_a_new_version(db: Datab
     assert "version 2 is newer, and stays the one that is used" in old.remarks
 
 
+@pytest.mark.parametrize(
+    ("format_name", "file", "make"),
+    [
+        ("interim", "taxonomy.tsv", written.interim),
+        ("ncbi", "nodes.dmp", lambda f: made(f, written.ncbi_texts())),
+        ("darwin-core", "Taxon.tsv", lambda f: made(f, written.darwin_core_texts())),
+    ],
+)
+def test_of_the_files_of_a_folder_that_of_the_taxa_stands_for_it(
+    db: Database, tmp_path: Path, format_name: str, file: str, make: Any
+) -> None:
+    nodes = read(db, format_name, make(tmp_path)).nodes
+    sql = "SELECT f.path, f.rows_read FROM taxonomy t JOIN source_file f ON f.id = t.source_file_id"
+    assert rows(db, sql) == [(file, nodes)]
+
+
 def test_a_release_is_a_name_for_one_content(db: Database, tmp_path: Path) -> None:
     path = written.interim(tmp_path)
     assert read(db, "interim", path, release="2024-01").version == "2024-01"

@@ -219,7 +219,11 @@ def test_a_new_version_relabels_only_what_it_has_otherwise(cases: Database) -> N
     result = label_by_taxonomy(cases)
     after = dict(rows(cases, "SELECT id, label_id FROM image"))
     changed = [id for id in after if after[id] != before[id]]
-    assert (len(changed), result.images_changed, result.labels_new) == (10, 10, 2)  # as zebra, and as the hybrid ×zebra
+    assert (len(changed), result.images_changed, result.labels_new) == (
+        10,
+        10,
+        2,
+    )  # zebra and ×zebra
     families = f"""SELECT DISTINCT l.family FROM image i JOIN label l ON l.id = i.label_id
                    WHERE i.id IN ({", ".join(map(str, changed))})"""
     assert rows(cases, families) == [("Equina",)]

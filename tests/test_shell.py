@@ -203,6 +203,12 @@ def test_taxonomies_are_assembled_then_give_labels(demo_db: Path) -> None:
         """INSERT INTO label_resolution (taxonomy_id, label_id, state, change, new_label_id)
            SELECT 2, min(id), 'unmatched', 'unresolved', min(id) FROM label""",
     )
+    assert (steps(demo_db)[0], look(demo_db).next[0].why[:26]) == ("label", "resolve the labels that we")
+    change(
+        demo_db,
+        """INSERT INTO label_resolution (taxonomy_id, label_id, state, change, new_label_id)
+           SELECT 2, id, 'unmatched', 'unresolved', id FROM label WHERE id > (SELECT min(id) FROM label)""",
+    )
     assert steps(demo_db)[0].startswith("plan ")
     assert dict(look(demo_db).facts)["taxonomies"] == "itis@1, tol@1; labels resolved by tol@1"
     change(demo_db, f"{added} ('itis', '2', 'source', 1, '2026-01-01T00:00:00Z')")

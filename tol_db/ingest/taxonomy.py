@@ -273,20 +273,26 @@ def _next_version(conn: sa.Connection, wish: _Wish) -> str:
     return wish.release
 
 
+_OF_TAXA: Final = frozenset(["taxonomy", "nodes", "nameusage", "taxon", "taxa"])
+"""First words of the file of a folder that has a row for each taxon, in the formats that have several files."""
+
+
 def _record(
     conn: sa.Connection, wish: _Wish, files: TaxonomyFiles, recorded: dict[Path, bytes], release: str | None
 ) -> int:
-    """Write down which files were read; returns the first one's id."""
+    """Write down which files were read; returns the id of the one that holds the taxa."""
     source = source_id(conn, wish.name)  # EOL also gives images: where those lie, and their release, stay
     if release is not None:
         of_names = """UPDATE source SET release = ?1
                       WHERE id = ?2 AND NOT EXISTS (SELECT 1 FROM container WHERE source_id = ?2)"""
         changes(conn, of_names, (release, source))
-    ids = [
-        record(conn, look(conn, wish.kind, file), sha256=recorded[file], rows=0, source=source)
+    ids = {
+        file: record(conn, look(conn, wish.kind, file), sha256=recorded[file], rows=0, source=source)
         for file, _ in files_on_disk(wish.path, files)
-    ]
-    return ids[0]
+    }
+    return next(
+        (id for file, id in ids.items() if file.name.lower().partition(".")[0] in _OF_TAXA), min(ids.values())
+    )
 
 
 def _others(conn: sa.Connection, wish: _Wish) -> Iterator[str]:

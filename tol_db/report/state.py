@@ -126,6 +126,13 @@ def _steps_of_names(conn: sqlite3.Connection) -> Iterator[Step]:
         yield Step(f"taxonomy assemble {name}", "one taxonomy out of the sources, by priority")
     elif made and not _one(conn, "SELECT EXISTS (SELECT 1 FROM label_resolution WHERE taxonomy_id = ?)", (made,)):
         yield Step("label", "give images the labels of the taxonomy; `label --published` goes back")
+    elif made and _one(conn, _PUBLISHED_SINCE, (made,)):
+        yield Step("label", "resolve the labels that were published since it last ran, too")
+
+
+_PUBLISHED_SINCE = """
+SELECT EXISTS (SELECT 1 FROM label WHERE resolution <> 'resolved'
+               AND id > (SELECT max(label_id) FROM label_resolution WHERE taxonomy_id = ?))"""
 
 
 def _first_steps(conn: sqlite3.Connection) -> Iterator[Step]:
