@@ -18,7 +18,7 @@ from tol_db.db.bulk import changes, query
 from tol_db.db.engine import Database
 from tol_db.errors import CannotWrite, OutputNotMounted, UsageError
 from tol_db.export import catalog, licences
-from tol_db.export.card import export_card, split_name
+from tol_db.export.card import export_card, split_names
 from tol_db.export.catalog import COLUMNS, export_catalog
 from tol_db.export.croissant import export_croissant
 from tol_db.export.facts import dataset_facts, licence_facts
@@ -231,7 +231,12 @@ def test_texts_of_others_are_no_markup_in_the_card(db: Database, tmp_path: Path)
     assert 'pretty_name: "The \\"set\\""' in text
     assert "- split: train_2_x" in text
     assert "**Not complete: 6 images" in text
-    assert split_name("a b-c") == "a_b_c"
+    assert split_names(["a b-c", "a_b_c", "a-b-c", "a_b_c_2"]) == {
+        "a b-c": "a_b_c",
+        "a_b_c": "a_b_c_2",
+        "a-b-c": "a_b_c_3",
+        "a_b_c_2": "a_b_c_2_2",
+    }
 
 
 def test_the_facts_count_each_licence_and_reason(db: Database) -> None:

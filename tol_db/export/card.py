@@ -5,6 +5,7 @@ Lies in the output root, beside the folders of shards; `datasets.load_dataset(RO
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator, Sequence
@@ -98,9 +99,14 @@ def card(
     yield from _built(facts)
 
 
-def split_name(name: str) -> str:
-    """A split's name as `datasets` takes it: letters, digits, underscores, single dots between them."""
-    return re.sub(r"\W+", "_", name)
+def split_names(names: Sequence[str]) -> dict[str, str]:
+    """Name → what `datasets` takes for it: letters, digits, underscores; each its own, the first its plainest."""
+    taken: dict[str, str] = {}
+    for name in names:
+        plain = re.sub(r"\W+", "_", name)
+        free = (f"{plain}_{number}" if number > 1 else plain for number in itertools.count(1))
+        taken[next(each for each in free if each not in taken)] = name
+    return {name: each for each, name in taken.items()}
 
 
 def _header(
@@ -109,6 +115,7 @@ def _header(
     """YAML; texts are written as JSON strings, which YAML takes as they are."""
     size = next((word for limit, word in _SIZES if facts.written < limit), _LARGER)
     there = [split for split in facts.splits if split.shards]
+    names = split_names([split.name for split in there])
     yield from ("---", f"pretty_name: {json.dumps(title, ensure_ascii=False)}", "license:")
     yield from (f"- {word}" for word in _hub_licences(licences))
     yield from ("task_categories:", "- image-classification", "- zero-shot-image-classification")
@@ -119,12 +126,12 @@ def _header(
     yield from ("  - name: __key__", "    dtype: string", "  - name: __url__", "    dtype: string")
     yield "  splits:"
     for split in there:
-        yield from (f"  - name: {split_name(split.name)}", f"    num_bytes: {split.size}")
+        yield from (f"  - name: {names[split.name]}", f"    num_bytes: {split.size}")
         yield f"    num_examples: {split.written}"
     yield f"  dataset_size: {sum(split.size for split in there)}"
     yield from ("configs:", "- config_name: default", "  data_files:")
     for split in there:
-        yield f"  - split: {split_name(split.name)}"
+        yield f"  - split: {names[split.name]}"
         yield f"    path: {json.dumps(folders[split.name] + '/*.tar')}"
     yield "---"
 
