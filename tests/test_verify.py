@@ -444,7 +444,11 @@ def stopped_midway(db: Path, *words: object) -> Iterator[tuple[subprocess.Popen[
         while done != before:  # the parent enters what the worker has sent
             before = done
             time.sleep(0.05)
-            done = rows(db, "SELECT count(*) FROM verification")[0]
+            try:
+                done = rows(db, "SELECT count(*) FROM verification")[0]
+            except sqlite3.OperationalError:  # the worker stands still with a lock on the log's index in its hands
+                done = 0
+                break
     yield process, done
 
 
