@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tests import warm
+
 DATASET = "set"
 SPLITS = ("train", "val", "train_small")
 
@@ -21,11 +23,9 @@ def environment(**more: str) -> dict[str, str]:
 
 def tol_db(db: Path, *words: object, expect: int = 0, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run ``tol-db --db DB WORDS`` and check its exit code; it never prints a traceback."""
-    command = [sys.executable, "-m", "tol_db", "--db", str(db), *map(str, words)]
-    done = subprocess.run(
-        command, capture_output=True, text=True, env=environment(), cwd=cwd, timeout=300, check=False
-    )
-    told = f"{command}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}"
+    command = ["--db", str(db), *map(str, words)]
+    done = warm.run(command, environment(), cwd, timeout=300)
+    told = f"tol-db {command}\nexit {done.returncode}\n{done.stdout}\n{done.stderr}"
     assert "Traceback" not in done.stderr, told
     assert "internal error" not in done.stderr, told
     assert done.returncode == expect, told
