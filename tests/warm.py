@@ -1,9 +1,9 @@
 """Runs the command line in processes forked from an interpreter that has the libraries loaded already.
 
 Most of a short command is the import of SQLAlchemy, click, alembic and numpy, some thousand times in the tests. So
-each test process starts one interpreter that imports those (nothing of tol-db) and forks from it for each command: a
-process of its own with its own streams, signals and exit code, which does what ``python -m tol_db`` does. What a new
-interpreter adds is left to the tests that start one: of signals, faults, batch jobs, documents, the installed wheel.
+each test process starts one interpreter that imports those (nothing of tol-db) and forks from it for each command:
+a process of its own with its own streams, signals and exit code, which does what ``python -m tol_db`` does. What a
+new interpreter adds is left to the tests that start one: of signals, faults, batch jobs, documents, the wheel.
 """
 
 from __future__ import annotations
