@@ -34,7 +34,11 @@ SUBSTITUTIONS = (
         "it is the line of a batch script; SLURM tells it which task it is",
     ),
 )
-_JOBS_OVER = '#!/bin/sh\nwhile [ -n "$(squeue -h)" ]; do sleep 0.2; done\n'
+_JOBS_OVER = """\
+#!/bin/sh
+# waits until no job is left; a controller that does not answer is asked again
+until left=$(squeue -h) && [ -z "$left" ]; do sleep 0.2; done
+"""
 
 _PLAN = "tol-db plan /data/shards --dataset tol10m --split train --split val --shard-images 8"
 _BY_HAND = "mkdir -p /blue/lab/shards/_snapshots; tol-db backup copy.sqlite"
