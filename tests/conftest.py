@@ -20,7 +20,7 @@ from tol_db.ingest.mapping import ingest_mapping
 _MUST_RUN = {
     "shared": f"{SHARED_DATA} is there" if SHARED_DATA.is_dir() else "",
     "browser": "TOL_DB_REQUIRE_BROWSER is set" if os.environ.get("TOL_DB_REQUIRE_BROWSER") == "1" else "",
-    "wids": "TOL_DB_REQUIRE_WIDS is set" if os.environ.get("TOL_DB_REQUIRE_WIDS") == "1" else "",
+    "index": "TOL_DB_REQUIRE_INDEX is set" if os.environ.get("TOL_DB_REQUIRE_INDEX") == "1" else "",
     "slurm": "TOL_DB_REQUIRE_SLURM is set" if os.environ.get("TOL_DB_REQUIRE_SLURM") == "1" else "",
 }
 """Mark → why tests with it may not be skipped here, if they may not."""

@@ -1,4 +1,4 @@
-"""What the documents hold: blocks of shell and Python, and the calls of tol-db among them."""
+"""What documents and help texts hold: blocks of shell and Python, and the calls of tol-db among them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,23 @@ from pathlib import Path
 
 import click
 
+from tol_db.cli import cli
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "slurm/README.md")),
     *sorted((ROOT / "docs").glob("*.md")),
 ]
+GUIDES = ("docs/tutorial.md", "docs/faq.md", "docs/migrating.md")
+"""Documents of which each goes on in the folder of the one before."""
 _BLOCK = re.compile(
     r'(?P<mark><!-- not run: (?P<why>[^\n]+) -->\n)?^```(?P<language>\w+)(?: title="(?P<title>[\w.]+)")?\n'
     r"(?P<text>.*?)^```",
     re.DOTALL | re.MULTILINE,
 )
+_FENCE = re.compile(r"^ *(```|~~~)", re.MULTILINE)
+SHELL = ("sh", "bash", "shell", "console")
+"""Languages of blocks whose lines are entered in a shell."""
 _HERE_DOCUMENT = re.compile(r"(<<'?(\w+)'?[^\n]*\n).*?^\2$", re.DOTALL | re.MULTILINE)
 
 
@@ -37,11 +44,61 @@ class Block:
     title: str | None
     not_run: str | None
 
+    @property
+    def shell(self) -> str:
+        """What is entered; of a console the lines with a prompt, without it."""
+        if self.language != "console":
+            return self.text
+        lines = [line[2:] for line in self.text.splitlines(keepends=True) if line.startswith("$ ")]
+        return "".join(lines)
+
+    @property
+    def needs(self) -> str:
+        """What a block of shell needs to be run: ``index`` of packages, ``cluster``, or nothing else: ``here``."""
+        if re.search(r"\bpip install\b", self.text):
+            return "index"
+        return "cluster" if re.search(r"\bslurm\b|\bsbatch\b", self.text) else "here"
+
 
 def blocks(document: Path) -> list[Block]:
-    """The blocks of a document, in order."""
-    found = _BLOCK.finditer(document.read_text(encoding="utf-8"))
-    return [Block(m["language"], m["text"], m["title"], m["why"]) for m in found]
+    """The blocks of a document, in order.
+
+    Raises:
+        AssertionError: there is a block without a language, or one that is indented.
+    """
+    text = document.read_text(encoding="utf-8")
+    found = [Block(m["language"], m["text"], m["title"], m["why"]) for m in _BLOCK.finditer(text)]
+    fences = len(_FENCE.findall(text))
+    assert fences == 2 * len(found), f"{document}: {fences} fences, and {len(found)} blocks with a language"
+    return found
+
+
+def shell_blocks(document: Path, needs: str | None = None) -> list[Block]:
+    """The blocks of shell that are run; only those with these needs, unless None."""
+    found = [block for block in blocks(document) if block.language in SHELL and block.not_run is None]
+    return [block for block in found if needs in (None, block.needs)]
+
+
+def documents_with(needs: str) -> list[str]:
+    """Names of the documents that have blocks of shell with these needs, below the root of the checkout."""
+    return [document.relative_to(ROOT).as_posix() for document in DOCUMENTS if shell_blocks(document, needs)]
+
+
+def examples(command: click.Command) -> list[str]:
+    """The calls that a command's help shows, each on a line."""
+    return [line.strip() for line in (command.help or "").splitlines() if re.match(r" *tol-db ", line)]
+
+
+def helps(command: click.Command = cli, path: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:
+    """Every command and group whose help shows calls, and the words that call it, without ``tol-db``."""
+    if examples(command):
+        yield " ".join(path) or "tol-db", command
+    if isinstance(command, click.Group):
+        ctx = click.Context(command)
+        for name in command.list_commands(ctx):
+            below = command.get_command(ctx, name)
+            assert below is not None, (*path, name)
+            yield from helps(below, (*path, name))
 
 
 def calls(shell: str) -> Iterator[list[str]]:

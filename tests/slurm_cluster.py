@@ -26,7 +26,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,7 @@ PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
 PROGRAMS = {"munged": "munge", "slurmctld": "slurmctld", "slurmd": "slurmd", "sbatch": "slurm-client"}
 """Program → Debian package."""
 CPUS, MEGABYTES = 2, 2000
+"""Of a node, unless it is said to have more: the daemons believe it, whatever the machine has."""
 OVER = frozenset({"COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "DEADLINE"})
 """States that a job does not leave, unless it is requeued."""
 
@@ -82,7 +83,7 @@ _NODE = (
     "NodeName={name} NodeHostname={host} NodeAddr={address} Port={port} State=UNKNOWN RealMemory={memory} "
     "CPUs={cpus} Boards=1 SocketsPerBoard=1 CoresPerSocket={cpus} ThreadsPerCore=1\n"
 )
-_PARTITION = "PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE DefaultTime=10 State=UP\n"
+_PARTITION = "PartitionName={name} Nodes=ALL Default={default} MaxTime=INFINITE DefaultTime=10 State=UP\n"
 
 
 def what_is_missing() -> str:
@@ -124,8 +125,12 @@ class Cluster:
         first_job: int = 1,
         max_array_size: int = 1001,
         accounting: bool = False,
+        cpus: int = CPUS,
+        megabytes: int = MEGABYTES,
+        partitions: Sequence[str] = ("main",),
     ) -> None:
         self.name, self._first_job, self._max_array_size = name, first_job, max_array_size
+        self._cpus, self._megabytes, self._partitions = cpus, megabytes, tuple(partitions)
         self._keeps_accounts = accounting
         self.folder = Path(tempfile.mkdtemp(prefix="tol-slurm-", dir="/tmp"))
         self.names = [f"n{number}" for number in range(1, nodes + 1)]
@@ -309,8 +314,12 @@ class Cluster:
             listen="CommunicationParameters=NoCtldInAddrAny,NoInAddrAny\n" if is_hidden else "",
         )
         for name, port in zip(self.names, ports[1:], strict=True):
-            text += _NODE.format(name=name, host=host, address=address, port=port, memory=MEGABYTES, cpus=CPUS)
-        self.conf.write_text(text + _PARTITION)
+            text += _NODE.format(
+                name=name, host=host, address=address, port=port, memory=self._megabytes, cpus=self._cpus
+            )
+        for place, partition in enumerate(self._partitions):
+            text += _PARTITION.format(name=partition, default="NO" if place else "YES")
+        self.conf.write_text(text)
         (self.folder / "hosts").write_text(f"127.0.0.1 localhost {host} {' '.join(self.names)}\n")
         return dbd, mariadb
 
@@ -359,6 +368,9 @@ def running(
     first_job: int = 1,
     max_array_size: int = 1001,
     accounting: bool = False,
+    cpus: int = CPUS,
+    megabytes: int = MEGABYTES,
+    partitions: Sequence[str] = ("main",),
 ) -> Iterator[Cluster]:
     """A cluster, until the block is left; also when this process is killed within it.
 
@@ -366,8 +378,18 @@ def running(
         name: ClusterName; first_job: the number of its first job.
         max_array_size: one more than the highest number in an array.
         accounting: whether it keeps accounts (sacct).
+        cpus, megabytes: of each node; partitions: the first is the default.
     """
-    cluster = Cluster(nodes, name=name, first_job=first_job, max_array_size=max_array_size, accounting=accounting)
+    cluster = Cluster(
+        nodes,
+        name=name,
+        first_job=first_job,
+        max_array_size=max_array_size,
+        accounting=accounting,
+        cpus=cpus,
+        megabytes=megabytes,
+        partitions=partitions,
+    )
     try:
         cluster.up()
         yield cluster

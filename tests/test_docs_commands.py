@@ -1,46 +1,70 @@
-"""Every command that a document or a help text shows is one that there is; the guides are run as they stand."""
+"""Every command that a document or a help text shows is one that there is, and none is left out of being run.
+
+The guides are run here; for the others see test_docs_examples.py, test_docs_cluster.py and test_docs_install.py.
+"""
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import click
 import pytest
 
-from tests.documents import DOCUMENTS, ROOT, blocks, calls, require_call
-from tests.running import environment
+from tests import test_docs_cluster, test_docs_examples, test_docs_install
+from tests.documents import (
+    DOCUMENTS,
+    GUIDES,
+    ROOT,
+    SHELL,
+    blocks,
+    calls,
+    documents_with,
+    examples,
+    helps,
+    require_call,
+    shell_blocks,
+)
+from tests.scenes import PLACES, SUBSTITUTIONS, Scene
 from tests.test_house import commands
 from tol_db.cli import cli
 from tol_db.errors import TolDbError
 
-RUN = ("tutorial.md", "faq.md", "migrating.md")
-"""Pages of docs/ whose shell blocks are run, in this order, in one folder."""
+REASONS = {
+    "it is what runs the test of the other commands": "README.md: pytest would start pytest, and so on",
+    "hours at full size; the second one needs a checkout of the published scripts": "test_benchmarks.py: small",
+    "minutes to an hour; the tests of faults do the same at a small size": "test_faults.py, test_interruption.py",
+}
+"""The reasons of all blocks that are not run → what is behind them, for whoever wants to add one."""
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS])
 def test_every_call_in_a_document_can_be_parsed(document: Path) -> None:
     for block in blocks(document):
-        if block.language in ("sh", "bash", "shell", "console"):
-            for words in calls(block.text):
+        if block.language in SHELL:
+            for words in calls(block.shell):
                 _require(words, block.text)
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), [pytest.param(name, command, id=name.replace(" ", "-")) for name, command in helps()]
+)
+def test_every_example_in_a_help_text_can_be_parsed(name: str, command: click.Command) -> None:
+    for words in calls("\n".join(examples(command))):
+        _require(words, "\n".join(examples(command)))
 
 
 @pytest.mark.parametrize(
     ("path", "command"), [pytest.param(path, command, id="-".join(path)) for path, command in commands()]
 )
-def test_every_example_in_a_help_text_can_be_parsed(path: tuple[str, ...], command: click.Command) -> None:
+def test_every_command_shows_calls_of_itself_and_all_that_it_shows_is_seen(
+    path: tuple[str, ...], command: click.Command
+) -> None:
     assert command.help is not None
-    examples = re.split(r"Examples?:\n", command.help)[1]
-    called = list(calls(examples))
-    for words in called:
-        _require(words, examples)
-    assert any(words[: len(path)] == list(path) for words in called)
-    assert ("Examples:" in command.help) == (len(examples.strip().splitlines()) > 1)
+    shown = re.split(r"Examples?:\n", command.help)[1]
+    assert [line.strip() for line in shown.splitlines() if line.strip()] == examples(command)
+    assert any(words[: len(path)] == list(path) for words in calls("\n".join(examples(command))))
+    assert ("Examples:" in command.help) == (len(examples(command)) > 1)
 
 
 def _require(words: list[str], where: str) -> None:
@@ -67,40 +91,44 @@ def test_a_call_that_there_is_not_is_noticed() -> None:
     require_call(cli, ["--db", "x", "report", "audit", "--all"])
 
 
+def test_no_command_stands_where_none_is_looked_for() -> None:
+    for document in DOCUMENTS:
+        for block in blocks(document):
+            assert block.language in (*SHELL, "python", "sql", "toml", "text"), document
+            if block.language not in SHELL:
+                assert not re.search(r"^(\$ |tol-db )", block.text, re.MULTILINE), f"{document}\n{block.text}"
+
+
+def test_nothing_is_changed_in_the_text_of_commands_that_need_not_be() -> None:
+    shown = [block.shell for document in DOCUMENTS for block in shell_blocks(document)]
+    shown += ["\n".join(examples(command)) for _, command in helps()]
+    text = "\n".join(shown)
+    for each in SUBSTITUTIONS:
+        assert re.search(each.pattern, text), each
+        assert each.why
+        text = re.sub(each.pattern, each.to, text)
+    for place in PLACES:
+        assert f" {place}/" in text or f"={place}/" in text, place
+    for each in test_docs_cluster.SUBSTITUTIONS:
+        assert re.search(each.pattern, text), each
+
+
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Page → what its commands printed. Those that fail fail the page."""
-    folder = tmp_path_factory.mktemp("guides")
-    (folder / "bin").mkdir()
-    for name, start in (("tol-db", f"{sys.executable} -m tol_db"), ("python3", sys.executable)):
-        (folder / "bin" / name).write_text(f'#!/bin/sh\nexec {start} "$@"\n')
-        (folder / "bin" / name).chmod(0o755)
-    path = f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    """Guide → what its commands printed. Those that fail fail the guide."""
+    scene = Scene(tmp_path_factory.mktemp("guides"))
     found = {}
-    for page in RUN:
-        script = "set -euo pipefail\n"
-        for block in blocks(ROOT / "docs" / page):
+    for guide in GUIDES:
+        for block in blocks(ROOT / guide):
             if block.title is not None:
-                (folder / block.title).write_text(block.text, encoding="utf-8")
-            elif block.language == "sh" and block.not_run is None:
-                script += block.text
-        done = subprocess.run(
-            [shutil.which("bash") or "bash", "-c", script],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-            env=environment(PATH=path, TOL_DB_WORKERS="1"),
-            timeout=900,
-            check=False,
-        )
-        assert done.returncode == 0, f"{page}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
-        found[page] = done.stdout
+                (scene.here / block.title).write_text(block.text, encoding="utf-8")
+        found[guide] = scene.run("".join(block.shell for block in shell_blocks(ROOT / guide, "here")))
     return found
 
 
 def test_the_tutorial_runs_to_its_batch_and_says_what_happens(told: dict[str, str]) -> None:
     said = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
-    printed = told["tutorial.md"]
+    printed = told["docs/tutorial.md"]
     assert "train: 40 of 54 images" in printed
     assert "blacklisted_image 9, blacklisted_taxon 3, no_label 1, source_missing 1" in printed
     assert "8 are good" in printed
@@ -112,7 +140,7 @@ def test_the_tutorial_runs_to_its_batch_and_says_what_happens(told: dict[str, st
 
 
 def test_the_answers_of_the_faq_are_those_that_it_gives(told: dict[str, str]) -> None:
-    printed = told["faq.md"]
+    printed = told["docs/faq.md"]
     for outcome in ("blacklisted_image", "blacklisted_taxon", "no_label", "source_missing", "truncated"):
         assert outcome in printed
         assert f"| `{outcome}`" in (ROOT / "docs" / "faq.md").read_text(encoding="utf-8")
@@ -127,13 +155,21 @@ def test_the_answers_of_the_faq_are_those_that_it_gives(told: dict[str, str]) ->
 
 
 def test_the_migration_guide_runs(told: dict[str, str]) -> None:
-    printed = told["migrating.md"]
+    printed = told["docs/migrating.md"]
     assert "nothing is wrong" in printed
     assert "catalog.csv: " in printed
 
 
-def test_what_cannot_be_run_says_why() -> None:
-    for page in RUN:
-        for block in blocks(ROOT / "docs" / page):
-            if block.language == "sh" and block.not_run is not None:
-                assert list(calls(block.text)), block.text  # its calls are parsed like all others
+def test_every_block_of_shell_is_run_by_one_of_these_tests_or_says_why_not() -> None:
+    runs = {
+        "here": {*GUIDES, *test_docs_examples.SETTINGS},
+        "cluster": set(test_docs_cluster.SETTINGS),
+        "index": set(test_docs_install.DOCUMENTS),
+    }
+    for needs, known in runs.items():
+        assert set(documents_with(needs)) <= known, f"what needs {needs}"
+    assert set(test_docs_cluster.SETTINGS) <= {*documents_with("cluster"), *(name for name, _ in helps())}
+    not_run = [(path.name, block) for path in DOCUMENTS for block in blocks(path) if block.not_run is not None]
+    for name, block in not_run:
+        assert block.not_run in REASONS, f"{name}: it is not run, and this reason is not known:\n{block.text}"
+    assert {block.not_run for _, block in not_run} == REASONS.keys()

@@ -170,7 +170,7 @@ def wids_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.wids
+@pytest.mark.index
 def test_wids_reads_samples_at_random_by_our_index(
     root: Path, written: dict[str, Sample], tmp_path: Path, wids_python: Path
 ) -> None:

@@ -21,7 +21,7 @@ $ tol-db report audit images_without_file --limit 5
 $ tol-db report audit --all --limit 0                     # exit 1 when one that must be empty is not
 $ tol-db report audit unplanned_images --csv > unplanned.csv
 $ tol-db report audit --all --csv --output audits         # audits/NAME.csv
-$ sqlite3 -readonly tol.sqlite < tol_db/audit/queries/shard_numbers.sql
+$ sqlite3 -readonly "$TOL_DB" < tol_db/audit/queries/shard_numbers.sql
 ```
 
 `--json` gives columns and rows. At ten million images each answers within ten seconds on one core, unless it says

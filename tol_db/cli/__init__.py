@@ -223,7 +223,7 @@ def cli(ctx: click.Context, db: Path | None, config: Path | None, quiet: bool) -
     The main path:
       tol-db init
       tol-db ingest tol10m /data/TreeOfLife-10M
-      tol-db ingest blacklist rare --images seen.json --species unseen.json
+      tol-db ingest blacklist rare --images seen_in_training.json --species unseen_in_training.json
       tol-db plan /data/shards --dataset tol --split train --split val --split train_small
       tol-db materialize --dataset tol
       tol-db report status

@@ -54,7 +54,8 @@ def completion(ctx: click.Context, shell: str | None) -> None:
     """Print the script that completes commands, options, and the names of datasets, splits, taxonomies, …
 
     Without SHELL: for that of $SHELL. The names come from the database that the command line, TOL_DB or
-    tol-db.toml names; it is only looked at.
+    tol-db.toml names; it is only looked at. Shells look for the script in these folders; make the one of yours
+    (mkdir -p) where it is not there yet.
 
     \b
     Examples:

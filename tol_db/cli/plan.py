@@ -87,10 +87,11 @@ def plan(
 
     \b
     Examples:
+      tol-db plan /data/shards --dataset tol --split train --split val --split train_small --dry-run
       tol-db plan /data/shards --dataset tol --split train --split val --split train_small
-      tol-db plan /data/shards --dataset tol --split train --recipe tol10m --dry-run
-      tol-db plan /data/shards --dataset mixed --split train --order shuffled --seed 5
-      tol-db plan /data/shards --dataset free --split train --license cc-by,cc0,public-domain
+      tol-db plan /data/published --dataset tol10m --split train --recipe tol10m
+      tol-db plan /data/mixed --dataset mixed --split train --order shuffled --seed 5
+      tol-db plan /data/free --dataset free --split train --license cc-by,cc0,public-domain
       tol-db plan --dataset tol --extend
       tol-db plan --dataset tol --refresh
     """

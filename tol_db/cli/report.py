@@ -92,8 +92,8 @@ def image(settings: Settings, key: str, json_: bool) -> None:
 
     \b
     Examples:
-      tol-db report image 4fc66dc8-8d28-4e78-bdb0-2db44ebd7496
-      tol-db report image 4696417_6319736
+      tol-db report image cbab4707-cf8e-4eab-a293-2325e5783c1b
+      tol-db report image 11634452_3480003
     """
     from tol_db.report.image import image_text, look_up
     from tol_db.report.tables import terminal_width

@@ -258,7 +258,7 @@ def task(settings: Settings, /, snapshot: Path, name: str | None, json_: bool, *
 
     \b
     Examples:
-      tol-db slurm task /blue/lab/shards/_snapshots/0f3a….sqlite --requeues 3
+      tol-db slurm task /blue/lab/shards/_snapshots/mine.sqlite --requeues 3
       tol-db slurm task copy.sqlite --units 0-9 --workers 16 --local-dir /scratch/local
     """
     from materialize.slurm.task import run_task
