@@ -17,7 +17,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -39,6 +39,11 @@ def run(
     Raises:
         subprocess.TimeoutExpired: it was killed for that.
     """
+    if _for_python(env) != _STARTED_WITH:
+        command = [sys.executable, "-m", "tol_db", *words]
+        return subprocess.run(
+            command, capture_output=True, text=True, env=env, cwd=cwd, timeout=timeout, check=False
+        )
     request = json.dumps({"words": [*words], "env": env, "cwd": str(cwd or Path.cwd())}).encode()
     mine, theirs = socket.socketpair()
     (out, out_end), (err, err_end) = os.pipe(), os.pipe()
@@ -59,6 +64,14 @@ def run(
             os.close(err)
         code = int.from_bytes(_exactly(mine, 4), "big", signed=True)
     return subprocess.CompletedProcess(["tol-db", *words], code, stdout.decode(), stderr.decode())
+
+
+def _for_python(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in env.items() if name.startswith("PYTHON")}
+
+
+_STARTED_WITH: Final = _for_python(os.environ)
+"""What an interpreter looks at when it starts; a command that is to have it otherwise gets one of its own."""
 
 
 def _read_all(out: int, err: int, deadline: float) -> tuple[bytes, bytes]:
