@@ -40,6 +40,13 @@ class Browser:
         feature = {"name": "prefers-color-scheme", "value": scheme}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": [feature]})
         self.driver.get(page.as_uri())
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait for what the page draws anew when it gets its size: two frames, and the tasks that they begin."""
+        self.driver.execute_async_script(
+            "const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done)));"
+        )
 
     def ask(self, script: str, *arguments: Any) -> Any:
         """What a script returns."""

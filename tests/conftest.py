@@ -27,6 +27,18 @@ _MUST_RUN = {
 _skipped_nevertheless: dict[str, list[str]] = {}
 
 
+_LONGEST = (
+    "test_slurm_pipeline", "test_faults", "test_docs_examples", "test_docs_cluster", "test_interruption",
+    "test_verify_results", "test_fetch_unpack", "test_fetch", "test_verify", "test_hostile_tables",
+)  # fmt: skip
+"""Files that take a minute or more. They are begun with: no process is left alone with one of them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(_LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     for mark, reason in _MUST_RUN.items():
         if report.skipped and mark in report.keywords and reason:

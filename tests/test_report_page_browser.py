@@ -103,6 +103,7 @@ def test_the_treemap_is_walked_through_by_mouse_and_keyboard(window: browser.Bro
     window.one("#treemap > button").click()
     assert window.one(place).text.startswith("Animalia: ")
     window.ask("document.querySelector('#treemap-table').parentElement.open = true")
+    window.settle()
     assert "Chordata" in [cell.text for cell in window.find("#treemap-table tbody th")]
     focused = window.driver.switch_to.active_element
     assert "look into it" in focused.get_attribute("aria-label")
