@@ -20,7 +20,19 @@ import click
 from benchmarks.frame import Benchmark, Context, Result
 from benchmarks.profiles import found, profiled
 
-MODULES = ("images", "samples", "pool", "growth", "scan", "database", "complete", "ledger", "verify", "assembly")
+MODULES = (
+    "images",
+    "samples",
+    "pool",
+    "growth",
+    "scan",
+    "database",
+    "complete",
+    "ledger",
+    "verify",
+    "assembly",
+    "resolving",
+)
 """Modules of this package; each has a dict ``BENCHMARKS``: name → function."""
 
 

@@ -25,11 +25,9 @@ def taxonomy(context: Context) -> list[Result]:
     costs = []
     results = []
     for size in SIZES:
-        truth, sources = _pair(context, round(size * context.scale))
+        _, sources, spent, database = assembled_pair(context, round(size * context.scale))
         total = sum(len(source.nodes) for source in sources)
-        context.say(f"assemble {total:,} nodes")
-        read, assembled, database = _assembled(context, sources)
-        spent = [*read, assembled]
+        *read, assembled = spent
         cpu, peak = sum(each.cpu for each in spent), max(each.peak for each in spent)
         costs.append((total, cpu))
         results.append(
@@ -43,7 +41,6 @@ def taxonomy(context: Context) -> list[Result]:
             )
         )
         database.unlink()
-        del truth
     (few, less), (many, more) = costs[0], costs[-1]
     ratio = (more / many) / (less / few)
     results.append(
@@ -61,8 +58,7 @@ def taxonomy(context: Context) -> list[Result]:
 
 def truth(context: Context) -> list[Result]:
     """How many of the taxa of a pair whose truth is known are placed right."""
-    known, sources = _pair(context, round(TRUTH * context.scale))
-    _, _, database = _assembled(context, sources)
+    known, sources, _, database = assembled_pair(context, round(TRUTH * context.scale))
     out = context.folder / "taxonomy-export"
     tol_db(database, "taxonomy", "export", "both", out)
     verdict = judged(known, sources, Exported.read(out, sources, len(known)))
@@ -79,10 +75,19 @@ def truth(context: Context) -> list[Result]:
     ]
 
 
+def assembled_pair(context: Context, size: int) -> tuple[Truth, list[Written], list[Spent], Path]:
+    """A truth of about so many taxa, two sources of it, what reading and assembling them cost, and the database."""
+    known, sources = _pair(context, size)
+    read, assembled, database = _assembled(context, sources)
+    return known, sources, [*read, assembled], database
+
+
 def _pair(context: Context, size: int) -> tuple[Truth, list[Written]]:
     context.say(f"make up {size:,} taxa")
     known = made_up(size)
-    return known, written(known, context.folder / "taxonomies")
+    sources = written(known, context.folder / "taxonomies")
+    context.say(f"assemble {sum(len(source.nodes) for source in sources):,} nodes")
+    return known, sources
 
 
 def _assembled(context: Context, sources: Sequence[Written]) -> tuple[list[Spent], Spent, Path]:

@@ -18,6 +18,7 @@ from benchmarks.database import planned
 from benchmarks.frame import Context, run
 from benchmarks.profiles import found, profiled
 from benchmarks.published import Published
+from benchmarks.resolving import resolve
 from materialize.dataset import load_dataset
 from materialize.reconcile import reconcile
 from tol_db.audit.runner import load
@@ -52,6 +53,14 @@ def test_pretended_shards_keep_every_audit_empty_and_a_run_takes_them_for_what_t
     assert left == 0
     findings = reconcile(db, dataset)
     assert (findings.adopted, findings.missing, findings.bad, findings.foreign) == ([], [], [], [])
+
+
+def test_most_of_the_names_that_are_to_be_resolved_have_an_answer_and_those_that_nobody_has_none(
+    tmp_path: Path,
+) -> None:
+    (result,) = resolve(Context(tmp_path, 0.005, lambda _text: None))
+    assert 0.8 < result.numbers["answered"] < 0.95
+    assert result.held is None  # no goal is judged at a small size
 
 
 def test_profiles_tell_of_this_process_and_of_spawned_and_forked_ones(tmp_path: Path) -> None:

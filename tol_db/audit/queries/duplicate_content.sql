@@ -4,7 +4,7 @@
 -- empty: may
 -- invariant: no
 -- when: no two images that were read are the same bytes
--- slow: some twenty-five seconds at ten million images, whose digests are sorted: an index of them would take 0.3 GB
+-- slow: some twenty seconds at ten million images, whose digests are sorted: an index of them would take 0.3 GB
 
 SELECT lower(hex(n.content_digest)) AS content_digest, n.images, a.treeoflife_id AS first_id, b.treeoflife_id AS last_id
 FROM (

@@ -4,7 +4,7 @@
 -- empty: may
 -- invariant: no
 -- when: no picture is in two splits under different ids
--- slow: some twenty-five seconds at ten million images, whose digests are sorted: an index of them would take 0.3 GB
+-- slow: some twenty seconds at ten million images, whose digests are sorted: an index of them would take 0.3 GB
 
 WITH RECURSIVE
     line(split_id, ancestor_id) AS (

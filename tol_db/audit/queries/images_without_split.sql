@@ -4,7 +4,7 @@
 -- empty: may
 -- invariant: no
 -- when: the splits cover all images
--- slow: some fifteen seconds at ten million images, each of which is looked up in the splits
+-- slow: some ten seconds at ten million images, each of which is looked up in the splits
 
 SELECT v.source, v.treeoflife_id, v.container, v.member AS file
 FROM image i

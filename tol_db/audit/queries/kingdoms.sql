@@ -4,7 +4,7 @@
 -- empty: may
 -- invariant: no
 -- when: no image has a label
--- slow: some fifteen seconds at ten million images, whose label ids are sorted: an index of them would take 0.1 GB, and every ingest longer
+-- slow: some ten seconds at ten million images, whose label ids are sorted: an index of them would take 0.1 GB, and every ingest longer
 
 SELECT s.key AS source, l.kingdom,
        CASE WHEN l.kingdom IN ('Animalia', 'Plantae', 'Fungi') THEN 'yes' ELSE 'no' END AS one_of_three,

@@ -4,7 +4,7 @@
 -- empty: may
 -- invariant: no
 -- when: there is no image
--- slow: some fifteen seconds at ten million images, whose label ids are sorted: an index of them would take 0.1 GB, and every ingest longer
+-- slow: some ten seconds at ten million images, whose label ids are sorted: an index of them would take 0.1 GB, and every ingest longer
 
 SELECT s.key AS source, sum(n.images) AS images, sum(n.images * (l.id IS NOT NULL)) AS labelled,
        sum(n.images * coalesce(l.kingdom <> '', 0)) AS kingdom,

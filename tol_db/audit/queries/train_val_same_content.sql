@@ -4,7 +4,7 @@
 -- empty: may
 -- invariant: no
 -- when: no picture is on both sides of a split
--- slow: some twenty-five seconds at ten million images: each digest of the larger side is looked up among those of the smaller
+-- slow: some fifteen seconds at ten million images: each digest of the larger side is looked up among those of the smaller
 
 WITH RECURSIVE
     line(split_id, ancestor_id) AS (

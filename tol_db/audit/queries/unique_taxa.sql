@@ -4,7 +4,7 @@
 -- empty: may
 -- invariant: no
 -- when: no image has a label
--- slow: some fifteen seconds at ten million images, whose label ids are sorted: an index of them would take 0.1 GB, and every ingest longer
+-- slow: some ten seconds at ten million images, whose label ids are sorted: an index of them would take 0.1 GB, and every ingest longer
 
 WITH
     used(source_id, label_id) AS (
