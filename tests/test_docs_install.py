@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.documents import ROOT, shell_blocks
+from tests.package_index import pip_install
 from tests.running import environment
 
 DOCUMENTS = ("README.md",)
@@ -24,28 +25,7 @@ pytestmark = pytest.mark.index
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """What a source distribution holds, and so every checkout; skips where no package index can be reached."""
-    words = (
-        "install",
-        "-q",
-        "--dry-run",
-        "--no-deps",
-        "--target",
-        tmp_path / "none",
-        "--retries",
-        "1",
-        "--timeout",
-        "15",
-    )
-    done = subprocess.run(
-        [sys.executable, "-m", "pip", *words, "hatchling"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        env=environment(),
-    )
-    if done.returncode:
-        pytest.skip(f"pip finds no package index: {done.stderr.strip().splitlines()[-1]}")
+    pip_install(["--dry-run", "--no-deps", "--target", tmp_path / "none", "hatchling"])
     folder = tmp_path / "tol-db"
     folder.mkdir()
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from materialize.captions import EXTENSIONS
+from tests.package_index import pip_install
 from tests.running import environment
 from tol_db.db.engine import Database
 from tol_db.export.card import export_card
@@ -138,29 +139,7 @@ def wids_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("wids")
     venv.create(folder, with_pip=False)
     python = folder / "bin" / "python"
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-m",
-            "pip",
-            "--python",
-            python,
-            "install",
-            "-q",
-            "--retries",
-            "1",
-            "--timeout",
-            "15",
-            WIDS,
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        env=environment(),
-    )
-    if done.returncode:
-        pytest.skip(f"pip cannot install {WIDS}: {done.stderr.strip().splitlines()[-1]}")
+    pip_install([WIDS], of_pip=["--python", python])
     # wids cannot be imported without torch, 3 GB, of which it needs two base classes and to know of other nodes
     site = next((folder / "lib").glob("python*")) / "site-packages" / "torch"
     (site / "utils").mkdir(parents=True)
