@@ -27,7 +27,7 @@ from tol_db.report.resolve import ResolvedName, queries_of, resolve_names
 from tol_db.report.taxonomy_explain import explain
 from tol_db.taxonomy import fuzzy, lookup
 from tol_db.taxonomy.lookup import DatabaseLookup, find_taxonomy
-from tol_db.taxonomy.name_forms import canonical, gender_variants, listed_forms
+from tol_db.taxonomy.name_forms import canonical, gender_variants, listed_forms, without_hybrid_sign
 from tol_db.taxonomy.resolve import Query, resolve
 from tol_db.taxonomy.seven_ranks import Node, seven_ranks
 
@@ -462,3 +462,10 @@ def test_the_taxonomy_of_the_tests_has_its_three_homonyms() -> None:
     names = [line.strip().split("|")[0] for line in HOMONYMS.splitlines()]
     twice = {name for name in names if name and names.count(name) > 1}
     assert {"Laelia rosea", "Asterina gibbosa", "Ficus variegata"} <= twice
+
+
+def test_a_hybrid_sign_is_all_that_is_taken_from_an_epithet() -> None:
+    for epithet in ("× piperita", "×piperita", "x piperita", "piperita"):
+        assert without_hybrid_sign(epithet) == "piperita"
+    for epithet in ("xenia", "caeruleus Linnaeus", "østergaardi", ""):
+        assert without_hybrid_sign(epithet) == epithet

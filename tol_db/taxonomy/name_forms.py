@@ -47,6 +47,7 @@ _YEAR: Final = re.compile(r"\d{4}[a-z]?([-–/]\d{2,4})?")
 _AUTHOR: Final = re.compile(r"(?:[^\W\d_]{1,3}['’])?[^\W\d_]+(?:[-'’.]{1,2}[^\W\d_]+)*\.?")
 _HYBRID: Final = frozenset("×xX")
 _HYBRID_SPECIES: Final = re.compile(r"[^\W\d_]\S+ (?:× ?|[xX] )[^\W\d_]")
+_HYBRID_SIGN: Final = re.compile(r"^(?:×\s*|[xX]\s+)")
 _SUBGENUS: Final = re.compile(r"\([A-Z][a-z-]+\)")
 
 
@@ -167,6 +168,15 @@ def is_hybrid_species(text: str) -> bool:
     (True, False)
     """
     return _HYBRID_SPECIES.match(tidy(text)) is not None
+
+
+def without_hybrid_sign(epithet: str) -> str:
+    """An epithet as it is without the sign of a hybrid before it; any other as it stands.
+
+    >>> without_hybrid_sign("× piperita"), without_hybrid_sign("xenia")
+    ('piperita', 'xenia')
+    """
+    return _HYBRID_SIGN.sub("", epithet)
 
 
 def listed_forms(name: Canonical) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from tol_db.taxonomy.name_forms import canonical
+from tol_db.taxonomy.name_forms import without_hybrid_sign
 from tol_db.taxonomy.names import Lineage
 from tol_db.taxonomy.ranks import RANKS
 from tol_db.taxonomy.resolve import Lookup, Query, Resolution, State, resolve
@@ -138,16 +138,12 @@ def _merged(lookup: Lookup, label: Lineage, answer: Resolution) -> Lineage:
             ranks[rank] = name
     if label.kingdom and "kingdom" in answer.verdict.agreed and _is_above(lookup, label.kingdom, answer):
         ranks["kingdom"] = label.kingdom
-    if label.genus == ranks["genus"] and _is_but_for_the_sign(label, ranks["species"]):
+    if label.genus == ranks["genus"] and without_hybrid_sign(label.species) == without_hybrid_sign(
+        ranks["species"]
+    ):
         ranks["species"] = label.species
     depth = max((i for i, name in enumerate(label.as_tuple()) if name), default=-1)
     return Lineage.of([ranks[rank] if i <= depth else "" for i, rank in enumerate(RANKS)])
-
-
-def _is_but_for_the_sign(label: Lineage, species: str) -> bool:
-    """Whether a species is the published one but for the sign of a hybrid: one name, however it is written."""
-    names = [canonical(f"{label.genus} {epithet}") for epithet in (label.species, species)]
-    return bool(label.species and species) and names[0] is not None and names[0] == names[1]
 
 
 def _is_above(lookup: Lookup, kingdom: str, answer: Resolution) -> bool:
