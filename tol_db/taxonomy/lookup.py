@@ -119,7 +119,7 @@ class DatabaseLookup:
         self._nodes: dict[int, Node] = {}
         self._places: dict[int, Place] = {}
         self._above: dict[int, frozenset[int]] = {}
-        self._meanings: dict[str, tuple[int, ...]] = {}
+        self._meanings: dict[str, frozenset[int]] = {}
 
     def find(self, names: Collection[str]) -> Mapping[str, Sequence[Match]]:
         found: dict[str, list[Match]] = {}
@@ -135,10 +135,10 @@ class DatabaseLookup:
         new = [name for name in names if name not in self._meanings]
         found = self.find(new)
         for name in new:
-            self._meanings[name] = tuple(sorted({match.node.id for match in found.get(name, ())}))
+            self._meanings[name] = frozenset(match.node.id for match in found.get(name, ()))
         self.load(id for name in new for id in self._meanings[name])
 
-    def meaning(self, name: str) -> Sequence[int]:
+    def meaning(self, name: str) -> frozenset[int]:
         if name not in self._meanings:
             self.know([name])
         return self._meanings[name]

@@ -87,7 +87,7 @@ class Place:
     above: frozenset[int]
     ranks: Lineage
 
-    def lies_in(self, taxa: Sequence[int]) -> bool:
+    def lies_in(self, taxa: frozenset[int]) -> bool:
         """Whether one of some taxa is it or an ancestor of it."""
         return self.lineage[0].id in taxa or not self.above.isdisjoint(taxa)
 
@@ -101,7 +101,7 @@ class Lookup(Protocol):
     def know(self, names: Collection[str]) -> None:
         """Make :meth:`meaning` ready for these names."""
 
-    def meaning(self, name: str) -> Sequence[int]:
+    def meaning(self, name: str) -> frozenset[int]:
         """Ids of the taxa that a name of a context means."""
 
     def load(self, ids: Iterable[int]) -> None:
